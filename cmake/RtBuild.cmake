@@ -1,0 +1,42 @@
+# The compile flags of everything in this tree, as one interface target.
+find_package(Threads REQUIRED)
+find_program(CCACHE ccache)
+if(CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
+endif()
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+add_library(rt_flags INTERFACE)
+target_compile_features(rt_flags INTERFACE cxx_std_20)
+target_include_directories(rt_flags INTERFACE ${PROJECT_SOURCE_DIR}/include)
+target_link_libraries(rt_flags INTERFACE Threads::Threads)
+target_compile_options(rt_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-psabi
+  $<$<CONFIG:Release>:-fno-math-errno -fno-trapping-math>)
+if(RT_WERROR)
+  target_compile_options(rt_flags INTERFACE -Werror)
+endif()
+if(RT_ARCH)
+  target_compile_options(rt_flags INTERFACE -march=${RT_ARCH})
+endif()
+if(RT_SANITIZE)
+  target_compile_options(rt_flags INTERFACE -fsanitize=${RT_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(rt_flags INTERFACE -fsanitize=${RT_SANITIZE})
+endif()
+
+# CUDA: found with check_language, never required. "native" would stop CMake on a machine without a GPU.
+set(RT_WITH_CUDA OFF)
+if(NOT RT_CUDA STREQUAL "OFF")
+  include(CheckLanguage)
+  check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER)
+    set(RT_CUDA_TOOLKIT ON)
+  elseif(RT_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "RT_CUDA=ON but no CUDA compiler was found. Install the CUDA toolkit or set CUDACXX.")
+  endif()
+endif()
+
+# Written at build time, so that --version names the commit that was built and not the one that was configured.
+add_custom_target(rt_version_header
+  COMMAND ${CMAKE_COMMAND} -DOUT=${PROJECT_BINARY_DIR}/generated/version_info.h -DSOURCE=${PROJECT_SOURCE_DIR}
+    -DVERSION=${PROJECT_VERSION} -P ${PROJECT_SOURCE_DIR}/cmake/WriteVersion.cmake
+  BYPRODUCTS ${PROJECT_BINARY_DIR}/generated/version_info.h VERBATIM)

@@ -1,0 +1,89 @@
+#pragma once
+#include <cstddef>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "rt/core/buffer.h"
+
+namespace rt {
+
+struct AllocRecord {
+  std::string name;
+  std::size_t bytes;
+};
+
+// What an arena hands out in Measure mode: addresses that are distinct and aligned but must never be touched.
+enum class MemoryMode : std::uint8_t { Measure, Live };
+
+// A stack of tensors: allocation bumps, release(mark) pops everything above the mark. In Measure mode it only
+// counts, remembering by name what was alive at the highest point; in Live mode it owns one buffer of fixed
+// capacity. Released memory is filled with NaN in debug builds.
+class Arena {
+ public:
+  using Mode = MemoryMode;
+  struct Mark {
+    std::size_t offset;
+    std::size_t records;
+  };
+
+  Arena(std::string name, Device device);                        // Measure
+  Arena(std::string name, Device device, std::size_t capacity);  // Live
+
+  TensorView alloc(Shape shape, DType dtype, std::string_view name);
+  Mark mark() const { return {offset_, records_.size()}; }
+  void release(Mark mark);
+  std::size_t used() const { return offset_; }
+  std::size_t high_water() const { return high_water_; }
+  std::size_t capacity() const { return buffer_.bytes(); }
+  std::span<const AllocRecord> peak() const { return peak_; }  // Measure mode only
+  Mode mode() const { return mode_; }
+
+ private:
+  std::string name_;
+  Device device_;
+  Mode mode_;
+  Buffer buffer_;
+  std::size_t offset_ = 0;
+  std::size_t high_water_ = 0;
+  std::vector<AllocRecord> records_;  // Measure mode only
+  std::vector<AllocRecord> peak_;
+};
+
+// Releases what was allocated since its construction.
+class ArenaScope {
+ public:
+  explicit ArenaScope(Arena& arena) : arena_(arena), mark_(arena.mark()) {}
+  ~ArenaScope() { arena_.release(mark_); }
+  ArenaScope(const ArenaScope&) = delete;
+  ArenaScope& operator=(const ArenaScope&) = delete;
+
+ private:
+  Arena& arena_;
+  Arena::Mark mark_;
+};
+
+// Gradients of intermediate values: freed in any order, so a best-fit pool. Placement is a pure function of
+// the sequence of calls, hence the same in Measure and Live mode and in every step.
+class GradPool {
+ public:
+  explicit GradPool(Device device);               // Measure
+  GradPool(Device device, std::size_t capacity);  // Live
+  TensorView alloc(Shape shape, DType dtype, std::string_view name);
+  void free(const TensorView& view);
+  std::size_t high_water() const { return high_water_; }
+  std::size_t live() const { return live_.size(); }  // allocations not freed
+  MemoryMode mode() const { return mode_; }
+
+ private:
+  Device device_;
+  MemoryMode mode_;
+  Buffer buffer_;
+  std::map<std::size_t, std::size_t> holes_;  // offset -> bytes; the last hole has no end
+  std::map<std::size_t, std::size_t> live_;   // offset -> bytes
+  std::size_t high_water_ = 0;
+};
+
+}  // namespace rt

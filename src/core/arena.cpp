@@ -1,0 +1,124 @@
+#include "rt/core/arena.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+#include <limits>
+
+#include "rt/core/error.h"
+
+namespace rt {
+namespace {
+
+constexpr std::size_t kAlign = 256;
+// Base of the addresses handed out while measuring: non-null, so that views count as present, and in the
+// first page, which is never mapped, so that touching one faults at once for small offsets.
+constexpr std::uintptr_t kMeasureBase = 256;
+
+std::size_t round_up(std::size_t bytes) {
+  return (std::max<std::size_t>(bytes, 1) + kAlign - 1) / kAlign * kAlign;
+}
+
+std::byte* address(MemoryMode mode, const Buffer& buffer, std::size_t offset) {
+  if (mode == MemoryMode::Live) return buffer.data() + offset;
+  return reinterpret_cast<std::byte*>(kMeasureBase + offset);
+}
+
+void poison([[maybe_unused]] std::byte* from, [[maybe_unused]] std::size_t bytes) {
+#ifndef NDEBUG
+  std::memset(from, 0xff, bytes);  // NaN in every floating format
+#endif
+}
+
+}  // namespace
+
+Arena::Arena(std::string name, Device device)
+    : name_(std::move(name)), device_(device), mode_(Mode::Measure) {}
+
+Arena::Arena(std::string name, Device device, std::size_t capacity)
+    : name_(std::move(name)), device_(device), mode_(Mode::Live), buffer_(device, capacity) {
+  poison(buffer_.data(), capacity);
+}
+
+TensorView Arena::alloc(Shape shape, DType dtype, std::string_view name) {
+  const std::size_t bytes = round_up(static_cast<std::size_t>(shape.numel()) * size_of(dtype));
+  if (mode_ == Mode::Live && offset_ + bytes > buffer_.bytes()) {
+    fail(Exit::Memory, "arena {}: {} needs {} bytes at {}, but the plan holds {}", name_, name, bytes,
+         offset_, buffer_.bytes());
+  }
+  const TensorView view(address(mode_, buffer_, offset_), shape, dtype, device_);
+  offset_ += bytes;
+  if (mode_ == Mode::Measure) records_.push_back({std::string(name), bytes});
+  if (offset_ > high_water_) {
+    high_water_ = offset_;
+    if (mode_ == Mode::Measure) peak_ = records_;
+  }
+  return view;
+}
+
+void Arena::release(Mark mark) {
+  assert(mark.offset <= offset_);
+  if (mode_ == Mode::Live) {
+    poison(buffer_.data() + mark.offset, offset_ - mark.offset);
+  } else {
+    records_.resize(mark.records);
+  }
+  offset_ = mark.offset;
+}
+
+GradPool::GradPool(Device device) : device_(device), mode_(MemoryMode::Measure) {
+  holes_[0] = std::numeric_limits<std::size_t>::max();
+}
+
+GradPool::GradPool(Device device, std::size_t capacity)
+    : device_(device), mode_(MemoryMode::Live), buffer_(device, capacity) {
+  holes_[0] = std::numeric_limits<std::size_t>::max();
+  poison(buffer_.data(), capacity);
+}
+
+TensorView GradPool::alloc(Shape shape, DType dtype, std::string_view name) {
+  const std::size_t bytes = round_up(static_cast<std::size_t>(shape.numel()) * size_of(dtype));
+  auto best = holes_.end();
+  for (auto it = holes_.begin(); it != holes_.end(); ++it) {
+    if (it->second >= bytes && (best == holes_.end() || it->second < best->second)) best = it;
+  }
+  const std::size_t offset = best->first;
+  if (mode_ == MemoryMode::Live && offset + bytes > buffer_.bytes()) {
+    fail(Exit::Memory, "gradient pool: {} needs {} bytes at {}, but the plan holds {}", name, bytes, offset,
+         buffer_.bytes());
+  }
+  const std::size_t left =
+      best->second == std::numeric_limits<std::size_t>::max() ? best->second : best->second - bytes;
+  holes_.erase(best);
+  if (left) holes_[offset + bytes] = left;
+  live_[offset] = bytes;
+  high_water_ = std::max(high_water_, offset + bytes);
+  return {address(mode_, buffer_, offset), shape, dtype, device_};
+}
+
+void GradPool::free(const TensorView& view) {
+  const auto base = reinterpret_cast<std::uintptr_t>(address(mode_, buffer_, 0));
+  const std::size_t offset = reinterpret_cast<std::uintptr_t>(view.data) - base;
+  const auto found = live_.find(offset);
+  RT_CHECK(found != live_.end(), "gradient pool: freeing what it did not allocate");
+  std::size_t bytes = found->second;
+  live_.erase(found);
+  if (mode_ == MemoryMode::Live) poison(view.data, bytes);
+  auto next = holes_.lower_bound(offset);
+  if (next != holes_.end() && next->first == offset + bytes) {
+    const bool endless = next->second == std::numeric_limits<std::size_t>::max();
+    bytes = endless ? next->second : bytes + next->second;
+    next = holes_.erase(next);
+  }
+  if (next != holes_.begin()) {
+    const auto previous = std::prev(next);
+    if (previous->first + previous->second == offset) {
+      const bool endless = bytes == std::numeric_limits<std::size_t>::max();
+      previous->second = endless ? bytes : previous->second + bytes;
+      return;
+    }
+  }
+  holes_[offset] = bytes;
+}
+
+}  // namespace rt
