@@ -4,6 +4,7 @@
 #include <cassert>
 #include <cstring>
 #include <limits>
+#include <numeric>
 
 #include "rt/core/error.h"
 
@@ -18,6 +19,8 @@ constexpr std::uintptr_t kMeasureBase = 256;
 std::size_t round_up(std::size_t bytes) {
   return (std::max<std::size_t>(bytes, 1) + kAlign - 1) / kAlign * kAlign;
 }
+
+constexpr int kGuardByte = 0xa5;
 
 std::byte* address(MemoryMode mode, const Buffer& buffer, std::size_t offset) {
   if (mode == MemoryMode::Live) return buffer.data() + offset;
@@ -41,14 +44,17 @@ Arena::Arena(std::string name, Device device, std::size_t capacity)
 }
 
 TensorView Arena::alloc(Shape shape, DType dtype, std::string_view name) {
-  const std::size_t bytes = round_up(static_cast<std::size_t>(shape.numel()) * size_of(dtype));
+  const std::size_t exact = static_cast<std::size_t>(shape.numel()) * size_of(dtype);
+  const std::size_t bytes = round_up(exact) + (guarded_ ? kAlign : 0);
   if (mode_ == Mode::Live && offset_ + bytes > buffer_.bytes()) {
     fail(Exit::Memory, "arena {}: {} needs {} bytes at {}, but the plan holds {}", name_, name, bytes,
          offset_, buffer_.bytes());
   }
   const TensorView view(address(mode_, buffer_, offset_), shape, dtype, device_);
+  if (guarded_) std::memset(view.data + exact, kGuardByte, bytes - exact);
   offset_ += bytes;
   if (mode_ == Mode::Measure) records_.push_back({std::string(name), bytes});
+  if (guarded_) records_.push_back({std::string(name), exact});
   if (offset_ > high_water_) {
     high_water_ = offset_;
     if (mode_ == Mode::Measure) peak_ = records_;
@@ -58,12 +64,62 @@ TensorView Arena::alloc(Shape shape, DType dtype, std::string_view name) {
 
 void Arena::release(Mark mark) {
   assert(mark.offset <= offset_);
-  if (mode_ == Mode::Live) {
-    poison(buffer_.data() + mark.offset, offset_ - mark.offset);
-  } else {
-    records_.resize(mark.records);
-  }
+  if (guarded_) check_guards(mark);
+  if (mode_ == Mode::Live) poison(buffer_.data() + mark.offset, offset_ - mark.offset);
+  if (mode_ == Mode::Measure || guarded_) records_.resize(mark.records);
   offset_ = mark.offset;
+}
+
+void Arena::check_guards(Mark mark) const {
+  std::size_t at = mark.offset;
+  for (std::size_t i = mark.records; i < records_.size(); ++i) {
+    const std::size_t end = at + round_up(records_[i].bytes) + kAlign;
+    for (std::size_t b = at + records_[i].bytes; b < end; ++b) {
+      if (buffer_.data()[b] != std::byte{kGuardByte}) {
+        fail(Exit::Failure, "arena {}: {} was written past its end", name_, records_[i].name);
+      }
+    }
+    at = end;
+  }
+}
+
+bool Arena::contains(const TensorView& view, Mark above) const {
+  return view.data >= address(mode_, buffer_, above.offset) && view.data < address(mode_, buffer_, offset_);
+}
+
+void Arena::guard() {
+  RT_CHECK(mode_ == Mode::Live && offset_ == 0, "arena {}: guards need a live, empty arena", name_);
+  guarded_ = true;
+  std::memset(buffer_.data(), 0xff, buffer_.bytes());
+}
+
+std::vector<TensorView> Arena::release_except(Mark mark, std::span<const TensorView> views,
+                                              std::string_view name) {
+  std::vector<std::size_t> order(views.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(), [&](auto a, auto b) { return views[a].data < views[b].data; });
+  if (guarded_) check_guards(mark);
+  const std::size_t end = offset_;
+  offset_ = mark.offset;
+  if (mode_ == Mode::Measure || guarded_) records_.resize(mark.records);
+  std::vector<TensorView> kept(views.size());
+  for (const std::size_t i : order) {
+    // A destination never reaches a source that is still to be moved: both go upwards without overlap. With
+    // guards on the destination's band could, but bands are written only over what has been moved already.
+    const bool guarded = guarded_;
+    guarded_ = false;
+    kept[i] = alloc(views[i].shape, views[i].dtype, name);
+    if (mode_ == Mode::Live) std::memmove(kept[i].data, views[i].data, views[i].nbytes());
+    guarded_ = guarded;
+    if (guarded_) {
+      std::memset(kept[i].data + views[i].nbytes(), kGuardByte,
+                  round_up(views[i].nbytes()) - views[i].nbytes() + kAlign);
+      offset_ += kAlign;
+      records_.push_back({std::string(name), views[i].nbytes()});
+    }
+  }
+  if (mode_ == Mode::Live) poison(buffer_.data() + offset_, end - offset_);
+  return kept;
 }
 
 GradPool::GradPool(Device device) : device_(device), mode_(MemoryMode::Measure) {

@@ -35,6 +35,13 @@ class Arena {
   TensorView alloc(Shape shape, DType dtype, std::string_view name);
   Mark mark() const { return {offset_, records_.size()}; }
   void release(Mark mark);
+  // Releases everything above `mark` but `views` (each allocated above it, contiguous), which slide down to
+  // it in address order. Returns where they are now, in the order given.
+  std::vector<TensorView> release_except(Mark mark, std::span<const TensorView> views, std::string_view name);
+  // For tests: fills the free part with NaN now, puts a guard band after each allocation from now on, and
+  // throws at release when a band was written to.
+  void guard();
+  bool contains(const TensorView& view, Mark above) const;
   std::size_t used() const { return offset_; }
   std::size_t high_water() const { return high_water_; }
   std::size_t capacity() const { return buffer_.bytes(); }
@@ -42,13 +49,16 @@ class Arena {
   Mode mode() const { return mode_; }
 
  private:
+  void check_guards(Mark mark) const;
+
   std::string name_;
   Device device_;
   Mode mode_;
   Buffer buffer_;
   std::size_t offset_ = 0;
   std::size_t high_water_ = 0;
-  std::vector<AllocRecord> records_;  // Measure mode only
+  std::vector<AllocRecord> records_;  // Measure mode, or guarded
+  bool guarded_ = false;
   std::vector<AllocRecord> peak_;
 };
 

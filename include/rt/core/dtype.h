@@ -10,7 +10,7 @@ enum class DType : std::uint8_t { F64, F32, BF16, I32, U8 };
 
 // Storage only: arithmetic happens in float. Rounds to nearest even; NaN stays NaN.
 struct bf16 {
-  std::uint16_t bits = 0;
+  std::uint16_t bits;
   bf16() = default;
   explicit bf16(float value) {
     auto u = std::bit_cast<std::uint32_t>(value);
