@@ -1,0 +1,155 @@
+#include "rt/nn/param_store.h"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+#include "rt/core/device_api.h"
+#include "rt/core/error.h"
+
+namespace rt {
+namespace {
+
+constexpr std::int64_t kAlignElements = 64;  // a cache line of bf16, and what vector kernels like
+
+std::int64_t padded(std::int64_t n) { return (n + kAlignElements - 1) / kAlignElements * kAlignElements; }
+
+bool matches(std::string_view pattern, std::string_view text) {
+  if (pattern.empty()) return text.empty();
+  if (pattern.front() == '*') {
+    for (std::size_t i = 0; i <= text.size(); ++i) {
+      if (matches(pattern.substr(1), text.substr(i))) return true;
+    }
+    return false;
+  }
+  return !text.empty() && text.front() == pattern.front() && matches(pattern.substr(1), text.substr(1));
+}
+
+template <class F>
+int for_matching(const std::vector<Parameter*>& all, std::string_view pattern, F f) {
+  int count = 0;
+  for (Parameter* p : all) {
+    if (!matches(pattern, p->name)) continue;
+    f(*p);
+    ++count;
+  }
+  return count;
+}
+
+TensorView part(const Tensor& flat, std::int64_t begin, const Shape& shape) {
+  return flat.view.slice(0, begin, begin + shape.numel()).reshape(shape);
+}
+
+}  // namespace
+
+ParamScope ParamStore::root() { return {*this, ""}; }
+
+Parameter& ParamStore::add(std::string name, Shape shape, Init init, ParamOptions options) {
+  RT_CHECK(!find(name), "parameter {} declared twice", name);
+  Parameter& p = storage_.emplace_back();
+  p.name = std::move(name);
+  p.master.shape = shape;
+  p.lr_scale = options.lr_scale;
+  p.decay_scale = options.decay ? 1.0f : 0.0f;
+  inits_.push_back(std::move(init));
+  order_.push_back(&p);
+  return p;
+}
+
+int ParamStore::set_lr_scale(std::string_view pattern, float scale) {
+  return for_matching(order_, pattern, [&](Parameter& p) { p.lr_scale = scale; });
+}
+int ParamStore::set_decay_scale(std::string_view pattern, float scale) {
+  return for_matching(order_, pattern, [&](Parameter& p) { p.decay_scale = scale; });
+}
+int ParamStore::set_trainable(std::string_view pattern, bool trainable) {
+  return for_matching(order_, pattern, [&](Parameter& p) { p.trainable = trainable; });
+}
+
+void ParamStore::allocate(bool gradients) {
+  RT_CHECK(groups_.empty() && master_.buffer.bytes() == 0, "ParamStore: allocated twice");
+  // Key: frozen parameters last, then by scale, so that the layout does not depend on the order of
+  // declaration alone.
+  const auto key = [](const Parameter& p) { return std::tuple(!p.trainable, -p.decay_scale, p.lr_scale); };
+  std::vector<Parameter*> layout = order_;
+  std::stable_sort(layout.begin(), layout.end(), [&](auto* a, auto* b) { return key(*a) < key(*b); });
+  std::map<const Parameter*, std::int64_t> offsets;
+  std::int64_t total = 0;
+  for (const Parameter* p : layout) {
+    offsets[p] = total;
+    total += padded(p->master.shape.numel());
+    if (p->trainable) trainable_extent_ = total;
+  }
+  master_ = Tensor({total}, types_.master, device_);
+  if (types_.compute != types_.master) compute_ = Tensor({total}, types_.compute, device_);
+  const Tensor& value = types_.compute != types_.master ? compute_ : master_;
+  if (gradients) grad_ = Tensor({trainable_extent_}, types_.master, device_);
+  for (Parameter* p : layout) {
+    const Shape shape = p->master.shape;
+    const std::int64_t at = offsets[p];
+    p->master = part(master_, at, shape);
+    p->value = part(value, at, shape);
+    if (p->trainable && gradients) p->grad = part(grad_, at, shape);
+    if (!p->trainable) continue;
+    const std::int64_t end = at + padded(shape.numel());
+    if (groups_.empty() || groups_.back().lr_scale != p->lr_scale ||
+        groups_.back().decay_scale != p->decay_scale) {
+      groups_.push_back({p->lr_scale, p->decay_scale, {}, {}, {}, at});
+    }
+    ParamGroup& group = groups_.back();
+    group.master = master_.view.slice(0, group.begin, end);
+    group.value = value.view.slice(0, group.begin, end);
+    if (gradients) group.grad = grad_.view.slice(0, group.begin, end);
+  }
+}
+
+void ParamStore::initialize(const Rng& rng) {
+  std::vector<float> values;
+  for (std::size_t i = 0; i < order_.size(); ++i) {
+    const Parameter& p = *order_[i];
+    values.assign(static_cast<std::size_t>(p.master.numel()), 0.0f);
+    inits_[i](values, p.master.shape, rng.child(p.name.c_str()));
+    for (std::size_t k = 0; k < values.size(); ++k) {
+      const auto rounded = static_cast<float>(bf16(values[k]));
+      set_element(p.master, static_cast<std::int64_t>(k), static_cast<double>(rounded));
+    }
+  }
+  sync_compute();
+}
+
+void ParamStore::sync_compute() {
+  if (types_.compute == types_.master) return;
+  for (std::int64_t i = 0; i < master_.view.numel(); ++i)
+    set_element(compute_.view, i, element(master_.view, i));
+}
+
+void ParamStore::clear_grads() {
+  for (Parameter* p : order_) p->has_grad = false;
+}
+
+void ParamStore::finish_grads() {
+  for (Parameter* p : order_) {
+    if (!p->trainable || p->has_grad) continue;
+    device_api(device_.kind).fill(p->grad.data, 0, p->grad.nbytes(), nullptr);
+    p->has_grad = true;
+  }
+}
+
+Parameter* ParamStore::find(std::string_view name) {
+  for (Parameter* p : order_) {
+    if (p->name == name) return p;
+  }
+  return nullptr;
+}
+
+std::int64_t ParamStore::numel() const {
+  std::int64_t n = 0;
+  for (const Parameter* p : order_) n += p->master.shape.numel();
+  return n;
+}
+
+std::size_t ParamStore::bytes() const {
+  return master_.buffer.bytes() + compute_.buffer.bytes() + grad_.buffer.bytes();
+}
+
+}  // namespace rt
