@@ -60,6 +60,13 @@ void write(Level level, std::string_view area, std::string_view line) {
 
 void set_level(Level level) { state().level = to_spdlog(level); }
 
+void use_stdout() {
+  State& s = state();
+  const std::lock_guard lock(s.mutex);
+  s.console = std::make_shared<spdlog::sinks::stdout_sink_mt>();
+  s.console->set_pattern("%v");
+}
+
 void open_file(const std::filesystem::path& path) {
   State& s = state();
   const std::lock_guard lock(s.mutex);

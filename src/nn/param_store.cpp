@@ -36,8 +36,8 @@ int for_matching(const std::vector<Parameter*>& all, std::string_view pattern, F
   return count;
 }
 
-TensorView part(const Tensor& flat, std::int64_t begin, const Shape& shape) {
-  return flat.view.slice(0, begin, begin + shape.numel()).reshape(shape);
+TensorView part(const TensorView& flat, std::int64_t begin, const Shape& shape) {
+  return flat.slice(0, begin, begin + shape.numel()).reshape(shape);
 }
 
 }  // namespace
@@ -66,8 +66,8 @@ int ParamStore::set_trainable(std::string_view pattern, bool trainable) {
   return for_matching(order_, pattern, [&](Parameter& p) { p.trainable = trainable; });
 }
 
-void ParamStore::allocate(bool gradients) {
-  RT_CHECK(groups_.empty() && master_.buffer.bytes() == 0, "ParamStore: allocated twice");
+void ParamStore::allocate(MemoryMode mode, bool gradients) {
+  RT_CHECK(!master_, "ParamStore: allocated twice");
   // Key: frozen parameters last, then by scale, so that the layout does not depend on the order of
   // declaration alone.
   const auto key = [](const Parameter& p) { return std::tuple(!p.trainable, -p.decay_scale, p.lr_scale); };
@@ -80,15 +80,21 @@ void ParamStore::allocate(bool gradients) {
     total += padded(p->master.shape.numel());
     if (p->trainable) trainable_extent_ = total;
   }
-  master_ = Tensor({total}, types_.master, device_);
-  if (types_.compute != types_.master) compute_ = Tensor({total}, types_.compute, device_);
-  const Tensor& value = types_.compute != types_.master ? compute_ : master_;
-  if (gradients) grad_ = Tensor({trainable_extent_}, types_.master, device_);
+  const auto flat = [&](std::int64_t n, DType dtype) {
+    void* const unmapped = reinterpret_cast<void*>(std::uintptr_t{256});
+    if (mode == MemoryMode::Measure) return TensorView(unmapped, {n}, dtype, device_);
+    Buffer& buffer = buffers_.emplace_back(device_, static_cast<std::size_t>(n) * size_of(dtype));
+    buffer.fill(0);  // padding stays zero for good
+    return TensorView(buffer.data(), {n}, dtype, device_);
+  };
+  master_ = flat(total, types_.master);
+  value_ = types_.compute != types_.master ? flat(total, types_.compute) : master_;
+  if (gradients) grad_ = flat(trainable_extent_, types_.master);
   for (Parameter* p : layout) {
     const Shape shape = p->master.shape;
     const std::int64_t at = offsets[p];
     p->master = part(master_, at, shape);
-    p->value = part(value, at, shape);
+    p->value = part(value_, at, shape);
     if (p->trainable && gradients) p->grad = part(grad_, at, shape);
     if (!p->trainable) continue;
     const std::int64_t end = at + padded(shape.numel());
@@ -97,9 +103,9 @@ void ParamStore::allocate(bool gradients) {
       groups_.push_back({p->lr_scale, p->decay_scale, {}, {}, {}, at});
     }
     ParamGroup& group = groups_.back();
-    group.master = master_.view.slice(0, group.begin, end);
-    group.value = value.view.slice(0, group.begin, end);
-    if (gradients) group.grad = grad_.view.slice(0, group.begin, end);
+    group.master = master_.slice(0, group.begin, end);
+    group.value = value_.slice(0, group.begin, end);
+    if (gradients) group.grad = grad_.slice(0, group.begin, end);
   }
 }
 
@@ -149,7 +155,8 @@ std::int64_t ParamStore::numel() const {
 }
 
 std::size_t ParamStore::bytes() const {
-  return master_.buffer.bytes() + compute_.buffer.bytes() + grad_.buffer.bytes();
+  return master_.nbytes() + (types_.compute != types_.master ? value_.nbytes() : 0) +
+         (grad_ ? grad_.nbytes() : 0);
 }
 
 }  // namespace rt

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "rt/autograd/parameter.h"
+#include "rt/core/arena.h"
 #include "rt/core/buffer.h"
 #include "rt/core/rng.h"
 
@@ -51,7 +52,8 @@ class ParamStore {
   int set_decay_scale(std::string_view pattern, float scale);
   int set_trainable(std::string_view pattern, bool trainable);
 
-  void allocate(bool gradients = true);
+  // Measure: views have addresses that must not be touched, and bytes() tells what Live would take.
+  void allocate(MemoryMode mode = MemoryMode::Live, bool gradients = true);
   // Every parameter from its own stream of `rng`, by name; rounded to bf16, as the official trainer stores
   // its initial checkpoint (reference rwkv.md 1.5).
   void initialize(const Rng& rng);
@@ -78,7 +80,8 @@ class ParamStore {
   std::vector<Parameter*> order_;
   std::vector<ParamGroup> groups_;
   std::int64_t trainable_extent_ = 0;
-  Tensor master_, compute_, grad_;
+  std::vector<Buffer> buffers_;
+  TensorView master_, value_, grad_;  // flat, padding included
 };
 
 // Where a part of the model declares its parameters: the store and a name prefix.

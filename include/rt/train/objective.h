@@ -1,0 +1,37 @@
+#pragma once
+#include "rt/data/loader.h"
+#include "rt/nn/language_model.h"
+
+namespace rt {
+
+// A batch on the device, as views.
+struct BatchView {
+  TensorView tokens;   // (B, T) I32
+  TensorView targets;  // (B, T) I32, -1 ignored
+  TensorView reset;    // (B, T) U8, may be empty
+};
+BatchView view_of(const data::Batch& batch);  // valid while the batch is
+
+// What a micro-batch contributes to the loss.
+class Objective {
+ public:
+  virtual ~Objective() = default;
+  // (B) sums over each sequence's counted tokens, accumulation dtype. On a recording tape the gradients that
+  // a seed of ones yields are those of grad_scale * sum(result).
+  virtual Var loss(Tape& tape, const BatchView& batch, double grad_scale) = 0;
+};
+
+// Cross-entropy of the next token, with L2Wrap in the gradient (reference rwkv.md 3.5).
+class NextToken final : public Objective {
+ public:
+  NextToken(const LanguageModel& model, double l2wrap, Recompute recompute)
+      : model_(model), l2wrap_(l2wrap), recompute_(recompute) {}
+  Var loss(Tape& tape, const BatchView& batch, double grad_scale) override;
+
+ private:
+  const LanguageModel& model_;
+  double l2wrap_;
+  Recompute recompute_;
+};
+
+}  // namespace rt

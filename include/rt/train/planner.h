@@ -1,0 +1,43 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "rt/config/run_config.h"
+#include "rt/core/exec.h"
+#include "rt/nn/language_model.h"
+#include "rt/train/objective.h"
+
+namespace rt {
+
+// What a run will take, known before anything is allocated: a dry run of one micro-step.
+struct Plan {
+  std::int64_t parameters = 0;         // learned numbers
+  std::int64_t active_parameters = 0;  // without the embedding: what a token multiplies
+  std::int64_t micro_sequences = 0, accumulation = 0, tokens_per_step = 0;
+  std::optional<std::int64_t> steps;
+  std::size_t weights = 0;    // masters and compute copies
+  std::size_t gradients = 0;  // of parameters
+  std::size_t optimizer = 0;
+  std::size_t saved = 0, scratch = 0, grad_pool = 0;  // the arenas
+  std::size_t batches = 0;                            // token buffers
+  std::size_t program = 0;  // code, libraries and threads, as resident when the plan was made
+  std::vector<AllocRecord> saved_peak, scratch_peak;  // by name, largest first
+  std::size_t checkpoint = 0;                         // bytes of one checkpoint
+  double flops_per_token = 0;  // 6 per active parameter, plus the scan: 40 N^2 per head and layer
+
+  std::size_t total() const {
+    return weights + gradients + optimizer + saved + scratch + grad_pool + batches + program;
+  }
+};
+
+ModelSpec model_spec(const config::ModelSection& section, std::int64_t tokenizer_vocab);
+DType compute_dtype(const RunConfig& config);
+
+// Chooses batch.micro_sequences when it is auto: the most that keeps a micro-batch within kMicroTokens tokens
+// and the plan within `memory` bytes. Exit::Memory, naming what would fit, when nothing does.
+Plan make_plan(const RunConfig& config, const ModelSpec& spec, std::size_t memory);
+inline constexpr std::int64_t kMicroTokens = 2048;
+
+std::string describe(const Plan& plan);  // the table of --check, several lines
+
+}  // namespace rt

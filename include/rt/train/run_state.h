@@ -1,0 +1,31 @@
+#pragma once
+#include <filesystem>
+#include <string>
+
+#include "rt/data/tokenizer.h"
+#include "rt/optim/optimizer.h"
+
+namespace rt {
+
+// Where a run is. Everything else that a step depends on is in the config, the weights and the optimizer's
+// state.
+struct RunProgress {
+  std::uint64_t step = 0;              // finished optimizer steps
+  std::uint64_t tokens = 0;            // tokens trained on
+  double seconds = 0;                  // time spent training, over all resumes
+  std::uint64_t data_fingerprint = 0;  // of the loader: the same samples in the same order
+};
+
+// Writes root/step-N: model.safetensors (masters, official names), optimizer.safetensors, state.json,
+// tokenizer.json, config.yaml, manifest.json. Durable when it returns. Throws Exit::Checkpoint; earlier
+// checkpoints stay as they were.
+std::filesystem::path save_run(const std::filesystem::path& root, const RunProgress& progress,
+                               const std::string& config, ParamStore& store, Optimizer& optimizer,
+                               const data::Tokenizer& tokenizer);
+
+// Reads a verified checkpoint back, to the bit. `store` and `optimizer` must have been made for the same
+// model.
+RunProgress load_run(const std::filesystem::path& dir, ParamStore& store, Optimizer& optimizer);
+RunProgress read_progress(const std::filesystem::path& dir);
+
+}  // namespace rt

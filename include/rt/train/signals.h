@@ -1,0 +1,18 @@
+#pragma once
+#include <atomic>
+
+namespace rt {
+
+// Catches SIGINT, SIGTERM, SIGUSR1 and SIGUSR2 while it lives: the first sets requested() to its number, the
+// second ends the process at once with status 128 + number. One at a time.
+class SignalGuard {
+ public:
+  SignalGuard();
+  ~SignalGuard();
+  SignalGuard(const SignalGuard&) = delete;
+  SignalGuard& operator=(const SignalGuard&) = delete;
+  static const std::atomic<int>& requested();
+  static const char* name(int signal);
+};
+
+}  // namespace rt

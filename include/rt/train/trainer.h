@@ -1,0 +1,89 @@
+#pragma once
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "rt/config/run_config.h"
+#include "rt/data/prefetcher.h"
+#include "rt/optim/schedule.h"
+#include "rt/train/console.h"
+#include "rt/train/corpus.h"
+#include "rt/train/evaluation.h"
+#include "rt/train/metrics.h"
+#include "rt/train/planner.h"
+#include "rt/train/run_state.h"
+
+namespace rt {
+
+struct StepResult {
+  double loss = 0;       // mean over the step's tokens, before the update
+  double grad_norm = 0;  // before clipping
+  double lr = 0;
+  bool interrupted = false;  // a signal came: nothing was updated, the step will be run again
+};
+
+// One run from start or resume to its end. Construction checks everything that can be checked (memory, disk,
+// data, stored config) before the first step.
+class Trainer {
+ public:
+  explicit Trainer(RunConfig config);
+  ~Trainer();
+
+  // One optimizer step. Weights change only when the loss and every gradient are finite; otherwise the batch
+  // is kept under bad/, the state is saved and Exit::NonFinite thrown.
+  StepResult step();
+  // Trains until the budget is spent (returns Exit::Ok), or a signal or the wall-clock budget stops it after
+  // saving (Exit::Interrupted).
+  Exit fit();
+
+  std::filesystem::path save();
+  const Plan& plan() const { return plan_; }
+  const RunProgress& progress() const { return progress_; }
+  ParamStore& parameters() { return *store_; }
+  const std::filesystem::path& dir() const { return dir_; }
+
+ private:
+  void open_run_directory();
+  void check_disk() const;
+  void build_model();
+  void start_or_resume();
+  void resume_from(const std::filesystem::path& checkpoint);
+  [[noreturn]] void stop_non_finite(const std::vector<data::Batch>& step_batches, int micro,
+                                    const std::string& what);
+  bool validate();  // false: interrupted
+  void sample();
+  void report(const StepResult& result, bool log_line);
+  void save_if_due(bool force);
+  bool due(const config::Quantity& every) const;
+  bool out_of_time() const;
+  Exit finish(bool complete);
+  double elapsed() const;
+
+  RunConfig config_;
+  std::filesystem::path dir_;
+  std::unique_ptr<Console> console_;
+  std::unique_ptr<Corpus> corpus_;
+  Plan plan_;
+  ModelSpec spec_;
+  std::unique_ptr<ParamStore> store_;
+  std::unique_ptr<LanguageModel> model_;
+  std::unique_ptr<Objective> objective_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<Workspace> workspace_;
+  std::unique_ptr<data::Loader> loader_;
+  std::unique_ptr<data::Prefetcher> prefetcher_;
+  std::unique_ptr<MetricsFile> metrics_;
+  Schedule schedule_;
+  std::optional<std::int64_t> total_steps_;
+  RunProgress progress_;
+  std::uint64_t saved_step_ = 0;
+  bool has_saved_ = false;
+  double sgemm_flops_ = 0;
+  std::optional<EvalResult> last_eval_;
+  std::chrono::steady_clock::time_point started_, last_save_, last_report_;
+  std::uint64_t reported_tokens_ = 0;
+  double reported_wait_ = 0;
+};
+
+}  // namespace rt

@@ -1,0 +1,67 @@
+#include "config/schema.h"
+
+namespace rt::config {
+namespace {
+
+struct InitFrom {
+  std::string from;
+};
+void visit(Section& s, InitFrom& v) { s.key("from", v.from, {.required = "runs/other/checkpoints/last"}); }
+
+// A config with one entry in every list and a value in every optional, so that writing it shows every key.
+RunConfig exemplar() {
+  RunConfig c;
+  c.model.init.from = "x";
+  c.data.train = {TrainSource{"x", Stories{}, 1.0}};
+  c.data.valid = {ValidSource{"x", "x", 0.1, Stories{}, 1}};
+  c.optimizer.groups = {ParamGroup{"x", 1.0, 0.1}};
+  return c;
+}
+
+void collect_homes(const Node& node, const std::string& path,
+                   std::map<std::string, std::vector<std::string>>& homes) {
+  for (const Node& item : node.items) {
+    if (node.kind == Node::Kind::List) {
+      collect_homes(item, path, homes);  // an entry of data.train belongs under data.train
+      continue;
+    }
+    homes[item.key].push_back(path);
+    collect_homes(item, join(path, item.key), homes);
+  }
+}
+
+}  // namespace
+
+void Codec<ModelInit>::read(const Node& in, const std::string& path, Places& places, ModelInit& init,
+                            const KeyOptions& options) {
+  init = {};
+  if (in.kind == Node::Kind::Scalar && in.text == "arch") return;
+  if (in.kind != Node::Kind::Map) fail_type(in, path, "an initialisation", "arch or {from: path}", "null");
+  InitFrom from;
+  Codec<InitFrom>::read(in, path, places, from, options);
+  init.from = from.from;
+}
+
+Node Codec<ModelInit>::write(const ModelInit& init, ChangeClass change, const KeyOptions& options) {
+  if (!init.from) return Node::scalar("arch");
+  return Codec<InitFrom>::write({*init.from}, change, options);
+}
+
+std::map<std::string, std::vector<std::string>> homes_of_keys() {
+  std::map<std::string, std::vector<std::string>> homes;
+  collect_homes(write_config(exemplar()), "", homes);
+  return homes;
+}
+
+RunConfig read_config(const Node& root, Places& places) {
+  RunConfig config;
+  Codec<RunConfig>::read(root, "", places, config, {});
+  places.refuse_missing();
+  return config;
+}
+
+Node write_config(const RunConfig& config) {
+  return Codec<RunConfig>::write(config, ChangeClass::Harmless, {});
+}
+
+}  // namespace rt::config

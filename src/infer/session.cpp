@@ -1,0 +1,73 @@
+#include "rt/infer/session.h"
+
+#include <algorithm>
+
+#include "rt/core/error.h"
+
+namespace rt {
+
+Session::Session(const LanguageModel& model, Impl impl, DType compute, std::int64_t prompt_chunk)
+    : model_(model), chunk_(prompt_chunk), fields_(model.state_fields(1)) {
+  const DType accumulation = impl == Impl::Ref ? DType::F64 : DType::F32;
+  for (const StateField& field : fields_)
+    state_.emplace_back(field.shape, field.accumulation ? accumulation : compute);
+  logits_.resize(static_cast<std::size_t>(model.spec().vocab));
+  std::size_t saved = 0, scratch = 0;
+  const std::vector<std::int32_t> tokens(static_cast<std::size_t>(chunk_));
+  for (const std::size_t n : {std::size_t{1}, tokens.size()}) {
+    Workspace plan(Device::cpu(), impl);
+    forward(plan.ctx(), std::span(tokens).first(n));
+    saved = std::max(saved, plan.saved().high_water());
+    scratch = std::max(scratch, plan.scratch().high_water());
+  }
+  position_ = 0;
+  workspace_ = std::make_unique<Workspace>(Device::cpu(), impl, saved, scratch, 0);
+}
+
+void Session::reset() {
+  for (Tensor& t : state_) t.buffer.fill(0);
+  position_ = 0;
+}
+
+void Session::forward(ExecContext& ctx, std::span<const std::int32_t> tokens) {
+  const ArenaScope scope(ctx.saved);
+  Tape tape(ctx, Record::No);
+  const auto T = static_cast<std::int64_t>(tokens.size());
+  // The tape only reads its inputs.
+  const Var ids = tape.input(TensorView(const_cast<std::int32_t*>(tokens.data()), {1, T}, DType::I32));
+  VarList state;
+  for (const Tensor& t : state_) state.push_back(tape.input(t.view));
+  const LanguageModel::Out out = model_.forward(tape, {.tokens = ids, .reset = {}, .state = state});
+  const TensorView hidden = tape.value(out.hidden);
+  const TensorView last_row(hidden.slice(1, T - 1, T).data, {1, 1, hidden.shape.back()}, hidden.dtype);
+  const Var last = tape.adopt(last_row, false);
+  const Var logits = model_.logits(tape, last);
+  if (!ctx.dry_run) {
+    for (std::size_t i = 0; i < state_.size(); ++i) {
+      const TensorView& now = tape.value(out.state[i]);
+      if (now.data != state_[i].view.data) copy(state_[i].view, now);
+    }
+    for (std::size_t v = 0; v < logits_.size(); ++v) {
+      logits_[v] = static_cast<float>(element(tape.value(logits), static_cast<std::int64_t>(v)));
+    }
+  }
+  position_ += tokens.size();
+}
+
+std::span<const float> Session::feed(std::span<const std::int32_t> tokens) {
+  RT_CHECK(!tokens.empty(), "session: nothing to read");
+  for (const std::int32_t id : tokens) {
+    if (id < 0 || id >= model_.spec().vocab) {
+      fail(Exit::Data, "token {} is outside the model's vocabulary of {}.", id, model_.spec().vocab);
+    }
+  }
+  while (!tokens.empty()) {
+    // A remainder shorter than a chunk goes token by token: the workspace is planned for these two lengths.
+    const auto n = static_cast<std::int64_t>(tokens.size()) >= chunk_ ? static_cast<std::size_t>(chunk_) : 1;
+    forward(workspace_->ctx(), tokens.first(n));
+    tokens = tokens.subspan(n);
+  }
+  return logits_;
+}
+
+}  // namespace rt

@@ -1,0 +1,138 @@
+#include "rt/train/corpus.h"
+
+#include <cstdio>
+
+#include "rt/core/error.h"
+#include "rt/core/log.h"
+#include "rt/data/prepare.h"
+#include "rt/data/stories.h"
+#include "rt/io/file.h"
+
+namespace rt {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string type_name(const RunConfig& config) {
+  return config.tokenizer.type == config::TokenizerType::Chars ? "chars" : "bytes";
+}
+
+std::string hex(std::uint64_t v) {
+  char text[20];
+  std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(v));
+  return text;
+}
+
+// Changes when the text does, so that an edited file is not served from the cache.
+std::string content_key(const fs::path& path) {
+  if (fs::is_regular_file(path)) return hex(io::digest_file(path).xxh3);
+  std::string listing;
+  for (const auto& entry : fs::recursive_directory_iterator(path)) {
+    if (!entry.is_regular_file()) continue;
+    const auto changed = entry.last_write_time().time_since_epoch().count();
+    listing += format("{} {} {}\n", entry.path().string(), entry.file_size(), changed);
+  }
+  return hex(io::xxh3(std::as_bytes(std::span(listing))));
+}
+
+}  // namespace
+
+const data::TokenSet* Corpus::keep(const RunConfig& config, const fs::path& dir) {
+  auto set = std::make_unique<data::TokenSet>(dir);
+  if (config.data.verify == config::Verify::Full) set->verify();
+  const data::Tokenizer& own = set->tokenizer();
+  if (own.type() != type_name(config)) {
+    fail(Exit::Data,
+         "{} was tokenized with {}, the config says {}. Re-run data prepare or fix tokenizer.type.",
+         dir.string(), own.type(), type_name(config));
+  }
+  if (!tokenizer_) tokenizer_ = data::tokenizer_from_json(own.to_json(), dir.string());
+  if (own.fingerprint() != tokenizer_->fingerprint()) {
+    fail(Exit::Data,
+         "{} was tokenized with another {} vocabulary ({}) than the run's ({}). Re-run data prepare.",
+         dir.string(), own.type(), hex(own.fingerprint()), hex(tokenizer_->fingerprint()));
+  }
+  const auto* opened = set.get();
+  owned_.push_back(std::move(set));
+  return opened;
+}
+
+const data::TokenSet* Corpus::stories(const RunConfig& config, const config::Stories& spec, bool make) {
+  const fs::path dir = cache_ / format("stories-{}-{}-{}", type_name(config), spec.seed, spec.tokens);
+  if (!fs::exists(dir / "index.json")) {
+    if (!make) return nullptr;
+    fs::create_directories(cache_);
+    data::StoriesOptions options;
+    options.seed = static_cast<std::uint64_t>(spec.seed);
+    options.tokens = static_cast<std::uint64_t>(spec.tokens);
+    const auto tokenizer = data::story_tokenizer(type_name(config));
+    const data::StoriesReport report = data::write_stories(dir, *tokenizer, options);
+    log::info("data", "wrote {} stories, tokens={}, dir={}", report.stories, report.tokens, dir.string());
+  }
+  made_.push_back(dir);
+  return keep(config, dir);
+}
+
+const data::TokenSet* Corpus::open(const RunConfig& config, const fs::path& path, bool make) {
+  if (!fs::exists(path)) fail(Exit::Data, "{}: no such file or directory.", path.string());
+  if (fs::exists(path / "index.json")) return keep(config, path);
+  const fs::path dir =
+      cache_ / format("{}-{}-{}", path.stem().string(), type_name(config), content_key(path));
+  if (!fs::exists(dir / "index.json")) {
+    if (!make) return nullptr;
+    fs::create_directories(cache_);
+    const data::PrepareOptions options;
+    const data::PrepareReport report = tokenizer_ ? data::prepare({path}, dir, *tokenizer_, options)
+                                                  : data::prepare({path}, dir, type_name(config), options);
+    log::info("data", "prepared {}, documents={}, tokens={}, bad_lines={}, dir={}", path.string(),
+              report.documents, report.tokens, report.bad_lines, dir.string());
+  }
+  made_.push_back(dir);
+  return keep(config, dir);
+}
+
+void Corpus::open_valid(const RunConfig& config, const data::TokenSource* single, bool make) {
+  for (const config::ValidSource& v : config.data.valid) {
+    const data::TokenSource* source = nullptr;
+    if (v.path) source = open(config, *v.path, make);
+    if (v.stories) source = stories(config, *v.stories, make);
+    if (v.split && single) {
+      const std::uint64_t cut = data::split_point(*single, *v.split);
+      owned_.push_back(std::make_unique<data::TokenRange>(*single, cut, single->size()));
+      source = owned_.back().get();
+      owned_.push_back(std::make_unique<data::TokenRange>(*single, 0, cut));
+      train_ = owned_.back().get();
+    }
+    if (!source) continue;
+    const std::int64_t cap = v.tokens.value_or(config.eval.tokens.value_or(0));
+    if (v.tokens && static_cast<std::uint64_t>(*v.tokens) > source->size()) {
+      fail(Exit::Data, "valid {} needs {} tokens, {} has {}.", v.name, *v.tokens, source->name(),
+           source->size());
+    }
+    valid_.push_back({v.name, source, static_cast<std::uint64_t>(cap)});
+  }
+}
+
+Corpus::Corpus(const RunConfig& config, const fs::path& cache, bool make) : cache_(cache) {
+  if (config.tokenizer.file) {
+    tokenizer_ = data::tokenizer_from_json(io::read_text(*config.tokenizer.file), *config.tokenizer.file);
+  } else if (config.tokenizer.type == config::TokenizerType::Bytes) {
+    tokenizer_ = data::make_byte_tokenizer();
+  }
+  std::vector<const data::TokenSource*> sources;
+  for (const config::TrainSource& t : config.data.train) {
+    const data::TokenSource* source =
+        t.path ? open(config, *t.path, make) : stories(config, *t.stories, make);
+    if (!source) return;
+    sources.push_back(source);
+  }
+  if (sources.size() > 1) {
+    owned_.push_back(std::make_unique<data::ConcatTokens>(sources));
+    train_ = owned_.back().get();
+  } else {
+    train_ = sources.front();
+  }
+  open_valid(config, train_, make);
+}
+
+}  // namespace rt

@@ -1,0 +1,150 @@
+#include "rt/train/planner.h"
+
+#include <algorithm>
+#include <map>
+
+#include "rt/core/error.h"
+#include "rt/optim/optimizer.h"
+#include "rt/train/machine.h"
+#include "rt/train/micro_step.h"
+
+namespace rt {
+namespace {
+
+std::vector<AllocRecord> by_name(std::span<const AllocRecord> records) {
+  std::map<std::string, std::size_t> totals;
+  for (const AllocRecord& r : records) totals[r.name] += r.bytes;
+  std::vector<AllocRecord> sorted;
+  for (const auto& [name, bytes] : totals) sorted.push_back({name, bytes});
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const auto& a, const auto& b) { return a.bytes > b.bytes; });
+  return sorted;
+}
+
+Recompute recompute_of(const RunConfig& config) {
+  return config.parallel.recompute == config::Recompute::Block ? Recompute::Block : Recompute::None;
+}
+
+Plan plan_for(const RunConfig& config, const ModelSpec& spec, std::int64_t micro) {
+  const DType compute = compute_dtype(config);
+  ParamStore store(Device::cpu(), {DType::F32, compute});
+  const LanguageModel model(spec, store.root());
+  store.allocate(MemoryMode::Measure);
+  const AdamW optimizer(store, {}, MemoryMode::Measure);
+  NextToken objective(model, config.objective.l2wrap, recompute_of(config));
+
+  const Shape shape{micro, config.data.seq_len};
+  void* const unmapped = reinterpret_cast<void*>(std::uintptr_t{256});
+  BatchView batch{{unmapped, shape, DType::I32}, {unmapped, shape, DType::I32}, {}};
+  if (config.data.document_state == config::DocumentState::Reset) batch.reset = {unmapped, shape, DType::U8};
+  Workspace train(Device::cpu(), Impl::Cpu), evaluate(Device::cpu(), Impl::Cpu);
+  micro_step(train.ctx(), objective, batch, 1.0);
+  micro_loss(evaluate.ctx(), objective, batch);
+
+  Plan plan;
+  plan.parameters = store.numel();
+  plan.active_parameters = plan.parameters - store.find("emb.weight")->master.numel();
+  plan.micro_sequences = micro;
+  plan.accumulation = config.sequences_per_step() / micro;
+  plan.tokens_per_step = config.batch.global_tokens;
+  plan.steps = config.total_steps();
+  plan.gradients = store.flat_grad().nbytes();
+  plan.weights = store.bytes() - plan.gradients;
+  plan.optimizer = optimizer.state_bytes();
+  plan.saved = std::max(train.saved().high_water(), evaluate.saved().high_water());
+  plan.scratch = std::max(train.scratch().high_water(), evaluate.scratch().high_water());
+  plan.grad_pool = train.grads().high_water();
+  plan.batches = 6 * static_cast<std::size_t>(shape.numel()) * 9;  // the prefetch ring: ids, targets, resets
+  plan.program = rss_bytes();
+  plan.saved_peak = by_name(train.saved().peak());
+  plan.scratch_peak = by_name(train.scratch().peak());
+  plan.checkpoint = 3 * 4 * static_cast<std::size_t>(plan.parameters);
+  const auto heads = static_cast<double>(spec.heads() * spec.layers);
+  const auto n2 = static_cast<double>(spec.head_size * spec.head_size);
+  plan.flops_per_token = 6.0 * static_cast<double>(plan.active_parameters) + 40.0 * n2 * heads;
+  return plan;
+}
+
+}  // namespace
+
+ModelSpec model_spec(const config::ModelSection& section, std::int64_t tokenizer_vocab) {
+  const auto value = [](const std::optional<std::int64_t>& v) { return v.value_or(0); };
+  ModelSpec spec;
+  spec.arch = "rwkv7";
+  spec.layers = section.layers;
+  spec.width = section.width;
+  spec.head_size = section.head_size;
+  spec.vocab = section.vocab.value_or(tokenizer_vocab);
+  spec.ffn_width = value(section.ffn_width);
+  spec.decay_rank = value(section.decay_rank);
+  spec.rate_rank = value(section.a_rank);
+  spec.value_rank = value(section.v_rank);
+  spec.gate_rank = value(section.gate_rank);
+  if (spec.vocab < tokenizer_vocab) {
+    fail(Exit::Config, "model.vocab: {} is smaller than the tokenizer's {}. Use auto.", spec.vocab,
+         tokenizer_vocab);
+  }
+  return spec.resolve();
+}
+
+DType compute_dtype(const RunConfig& config) { return config.precision.compute.value_or(DType::F32); }
+
+Plan make_plan(const RunConfig& config, const ModelSpec& spec, std::size_t memory) {
+  const std::int64_t sequences = config.sequences_per_step();
+  Plan smallest;
+  if (config.batch.micro_sequences) {
+    smallest = plan_for(config, spec, *config.batch.micro_sequences);
+    if (smallest.total() <= memory) return smallest;
+  } else {
+    for (std::int64_t micro = sequences; micro >= 1; --micro) {
+      if (sequences % micro != 0 || (micro > 1 && micro * config.data.seq_len > kMicroTokens)) continue;
+      smallest = plan_for(config, spec, micro);
+      if (smallest.total() <= memory) return smallest;
+    }
+  }
+  std::string hint = "Lower data.seq_len or the model's size";
+  if (config.parallel.recompute == config::Recompute::None) hint += ", or set parallel.recompute: block";
+  if (config.batch.micro_sequences.value_or(1) > 1) hint += ", or lower batch.micro_sequences";
+  fail(Exit::Memory, "memory: needs {}, {} free: weights {}, optimizer {}, gradients {}, activations {}. {}.",
+       human_bytes(double(smallest.total())), human_bytes(double(memory)),
+       human_bytes(double(smallest.weights)), human_bytes(double(smallest.optimizer)),
+       human_bytes(double(smallest.gradients)),
+       human_bytes(double(smallest.saved + smallest.scratch + smallest.grad_pool)), hint);
+}
+
+std::string describe(const Plan& plan) {
+  std::string text;
+  const auto line = [&](const std::string& what, const std::string& value, const std::string& note = "") {
+    std::string row = "  " + what;
+    row.resize(std::max<std::size_t>(row.size() + 1, 26), ' ');
+    text += row + value + (note.empty() ? "" : "   " + note) + "\n";
+  };
+  const auto bytes = [](std::size_t b) { return human_bytes(static_cast<double>(b)); };
+  line("parameters", format("{} ({})", plan.parameters, human_count(double(plan.parameters))),
+       format("without embedding {}", human_count(double(plan.active_parameters))));
+  line("tokens per step", format("{}", plan.tokens_per_step),
+       format("{} micro-batches of {} sequences", plan.accumulation, plan.micro_sequences));
+  line(
+      "steps", plan.steps ? format("{}", *plan.steps) : "until the wall-clock budget ends",
+      plan.steps ? format("{} tokens", human_count(double(*plan.steps) * double(plan.tokens_per_step))) : "");
+  line("FLOPs per token", human_count(plan.flops_per_token));
+  line("memory", bytes(plan.total()));
+  line("  weights", bytes(plan.weights));
+  line("  gradients", bytes(plan.gradients));
+  line("  optimizer", bytes(plan.optimizer));
+  line("  saved activations", bytes(plan.saved));
+  for (std::size_t i = 0; i < std::min<std::size_t>(6, plan.saved_peak.size()); ++i) {
+    line("    " + plan.saved_peak[i].name, bytes(plan.saved_peak[i].bytes));
+  }
+  line("  activation gradients", bytes(plan.grad_pool));
+  line("  scratch", bytes(plan.scratch));
+  for (std::size_t i = 0; i < std::min<std::size_t>(2, plan.scratch_peak.size()); ++i) {
+    line("    " + plan.scratch_peak[i].name, bytes(plan.scratch_peak[i].bytes));
+  }
+  line("  token buffers", bytes(plan.batches));
+  line("  program", bytes(plan.program));
+  line("checkpoint", bytes(plan.checkpoint));
+  return text;
+}
+
+}  // namespace rt

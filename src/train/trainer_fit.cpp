@@ -1,0 +1,170 @@
+#include <cmath>
+#include <fstream>
+
+#include "rt/core/error.h"
+#include "rt/core/log.h"
+#include "rt/infer/sampler.h"
+#include "rt/infer/session.h"
+#include "rt/io/checkpoint.h"
+#include "rt/train/machine.h"
+#include "rt/train/signals.h"
+#include "rt/train/trainer.h"
+
+namespace rt {
+
+bool Trainer::due(const config::Quantity& every) const {
+  const std::int64_t interval = every.steps(config_.batch.global_tokens, total_steps_.value_or(0));
+  return interval > 0 && progress_.step % static_cast<std::uint64_t>(interval) == 0;
+}
+
+bool Trainer::out_of_time() const {
+  if (!config_.budget.wall) return false;
+  // Leaves as long as the last evaluation took, so that saving happens before the deadline.
+  const double margin = last_eval_ ? last_eval_->seconds : 0.0;
+  return progress_.seconds + elapsed() + margin >= static_cast<double>(config_.budget.wall->count());
+}
+
+Exit Trainer::fit() {
+  const SignalGuard signals;
+  const auto total = static_cast<std::uint64_t>(total_steps_.value_or(INT64_MAX));
+  if (config_.eval.at_start && progress_.step == 0 && !validate()) return finish(false);
+  while (progress_.step < total) {
+    if (out_of_time()) return finish(false);
+    const StepResult result = step();
+    if (result.interrupted) return finish(false);
+    const bool last = progress_.step == total;
+    report(result, last || due(config_.log.every));
+    if (!last && due(config_.eval.every) && !validate()) return finish(false);
+    if (!last && due(config_.eval.samples.every)) sample();
+    if (!last) save_if_due(false);
+  }
+  return finish(true);
+}
+
+void Trainer::save_if_due(bool force) {
+  const config::CheckpointEvery& every = config_.checkpoint.every;
+  const bool by_step = every.steps && progress_.step % static_cast<std::uint64_t>(*every.steps) == 0;
+  const bool by_time = every.time && std::chrono::steady_clock::now() - last_save_ >= *every.time;
+  if (force || by_step || by_time) save();
+}
+
+void Trainer::report(const StepResult& result, bool log_line) {
+  const auto now = std::chrono::steady_clock::now();
+  const double seconds = std::chrono::duration<double>(now - last_report_).count();
+  const double rate = static_cast<double>(progress_.tokens - reported_tokens_) / std::max(seconds, 1e-9);
+  Progress p;
+  p.step = static_cast<std::int64_t>(progress_.step);
+  p.total = total_steps_.value_or(0);
+  p.loss = result.loss;
+  p.lr = result.lr;
+  p.grad_norm = result.grad_norm;
+  p.tokens_per_s = rate;
+  p.flops_fraction = rate * plan_.flops_per_token / sgemm_flops_;
+  if (p.total > 0)
+    p.eta_s = static_cast<double>(p.total - p.step) * double(config_.batch.global_tokens) / rate;
+  console_->step(p, log_line);
+  if (!log_line) return;
+  const double wait = prefetcher_->wait_seconds();
+  metrics_->write({{"step", p.step},
+                   {"tokens", static_cast<std::int64_t>(progress_.tokens)},
+                   {"loss", result.loss},
+                   {"lr", result.lr},
+                   {"grad_norm", result.grad_norm},
+                   {"tokens_per_s", rate},
+                   {"flops_fraction", p.flops_fraction},
+                   {"data_wait_s", wait - reported_wait_},
+                   {"rss_bytes", static_cast<std::int64_t>(rss_bytes())}});
+  last_report_ = now;
+  reported_tokens_ = progress_.tokens;
+  reported_wait_ = wait;
+}
+
+bool Trainer::validate() {
+  const auto begin = std::chrono::steady_clock::now();
+  for (const Corpus::Valid& valid : corpus_->valid()) {
+    const auto result =
+        evaluate(workspace_->ctx(), *objective_, *valid.source, corpus_->tokenizer(), config_.data.seq_len,
+                 plan_.micro_sequences, config_.data.document_state == config::DocumentState::Reset,
+                 valid.max_predictions, &SignalGuard::requested());
+    if (!result) return false;
+    log::info("eval", "step={}, set={}, loss={}, perplexity={}, bits_per_byte={}, tokens={}", progress_.step,
+              valid.name, result->loss, result->perplexity, result->bits_per_byte, result->tokens);
+    metrics_->write({{"event", std::string("eval")},
+                     {"step", static_cast<std::int64_t>(progress_.step)},
+                     {"set", valid.name},
+                     {"loss", result->loss},
+                     {"perplexity", result->perplexity},
+                     {"bits_per_byte", result->bits_per_byte},
+                     {"tokens", static_cast<std::int64_t>(result->tokens)},
+                     {"seconds", result->seconds}});
+    last_eval_ = result;
+  }
+  last_report_ += std::chrono::steady_clock::now() - begin;  // not training time
+  return true;
+}
+
+void Trainer::sample() {
+  const config::SamplesSection& options = config_.eval.samples;
+  if (options.prompts.empty()) return;
+  const auto begin = std::chrono::steady_clock::now();
+  Session session(*model_, Impl::Cpu, compute_dtype(config_));
+  std::ofstream file(dir_ / "samples.txt", std::ios::app);
+  for (std::size_t i = 0; i < options.prompts.size(); ++i) {
+    Sampler sampler({options.temperature, options.top_p, options.top_k,
+                     static_cast<std::uint64_t>(config_.run.seed) + progress_.step * 1000 + i});
+    const auto prompt = corpus_->tokenizer().encode(options.prompts[i]);
+    if (prompt.empty()) continue;
+    data::StreamDecoder decoder(corpus_->tokenizer());
+    std::string text = options.prompts[i];
+    session.reset();
+    auto logits = session.feed(prompt);
+    for (std::int64_t n = 0; n < options.max_tokens && SignalGuard::requested() == 0; ++n) {
+      const std::int32_t id = sampler.sample(
+          logits.first(static_cast<std::size_t>(corpus_->tokenizer().vocab_size())), session.position());
+      text += decoder.push(id);
+      logits = session.feed({&id, 1});
+    }
+    text += decoder.finish();
+    const std::string block = format("--- sample, step {}, prompt {} ---\n{}\n", progress_.step, i, text);
+    console_->say(block);
+    file << block;
+  }
+  last_report_ += std::chrono::steady_clock::now() - begin;
+}
+
+Exit Trainer::finish(bool complete) {
+  const int signal = SignalGuard::requested();
+  const bool unsaved = !has_saved_ || saved_step_ != progress_.step;
+  const auto begin = std::chrono::steady_clock::now();
+  const std::filesystem::path path =
+      unsaved ? save() : dir_ / "checkpoints" / io::checkpoint_name(progress_.step);
+  if (!complete) {
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    log::info("run", "{} at step {}: saved {} in {} s. Run the same command to continue. Exit {}.",
+              signal ? SignalGuard::name(signal) : "wall-clock budget spent", progress_.step, path.string(),
+              std::round(seconds * 10) / 10, static_cast<int>(Exit::Interrupted));
+    return Exit::Interrupted;
+  }
+  const double trained = progress_.seconds;
+  if (!validate()) return finish(false);
+  sample();
+  std::string text =
+      format("done: {} steps, {} tokens in {} ({} tokens/s)\n", progress_.step,
+             human_count(static_cast<double>(progress_.tokens)), human_seconds(trained),
+             static_cast<long>(static_cast<double>(progress_.tokens) / std::max(trained, 1e-9)));
+  if (last_eval_) {
+    text +=
+        format("validation loss {} nats/token, {} bits/byte\n", last_eval_->loss, last_eval_->bits_per_byte);
+  }
+  text += format("weights     {}\nlog         {}\nmetrics     {}\nconfig      {}\n",
+                 (path / "model.safetensors").string(), (dir_ / "log.txt").string(),
+                 (dir_ / "metrics.jsonl").string(), (dir_ / "config.yaml").string());
+  if (!config_.eval.samples.prompts.empty())
+    text += format("samples     {}\n", (dir_ / "samples.txt").string());
+  for (const auto& made : corpus_->made()) text += format("data        {}\n", made.string());
+  text += format("generate    rwkv generate {} --prompt \"...\"\n", path.string());
+  console_->say(text);
+  return Exit::Ok;
+}
+
+}  // namespace rt

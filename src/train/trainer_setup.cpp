@@ -1,0 +1,190 @@
+#include <algorithm>
+
+#include "rt/core/error.h"
+#include "rt/core/log.h"
+#include "rt/core/parallel.h"
+#include "rt/infer/model_file.h"
+#include "rt/io/checkpoint.h"
+#include "rt/io/file.h"
+#include "rt/ops/gemm_rate.h"
+#include "rt/train/machine.h"
+#include "rt/train/trainer.h"
+
+namespace rt {
+namespace {
+
+namespace fs = std::filesystem;
+
+Schedule schedule_of(const RunConfig& config, std::int64_t total) {
+  const std::int64_t tokens = config.batch.global_tokens;
+  Schedule s;
+  switch (config.schedule.type) {
+    case config::ScheduleType::Cosine: s.shape = ScheduleShape::Cosine; break;
+    case config::ScheduleType::Linear: s.shape = ScheduleShape::Linear; break;
+    case config::ScheduleType::Wsd: s.shape = ScheduleShape::Wsd; break;
+    case config::ScheduleType::Constant: s.shape = ScheduleShape::Constant; break;
+  }
+  switch (config.schedule.decay_shape.value_or(config::DecayShape::Linear)) {
+    case config::DecayShape::Linear: s.decay_shape = DecayShape::Linear; break;
+    case config::DecayShape::OneMinusSqrt: s.decay_shape = DecayShape::OneMinusSqrt; break;
+    case config::DecayShape::Cosine: s.decay_shape = DecayShape::Cosine; break;
+  }
+  s.lr = config.optimizer.lr;
+  s.final_fraction = config.schedule.final;
+  s.total = total;
+  s.warmup = config.schedule.warmup.steps(tokens, total);
+  if (config.schedule.decay) s.decay = config.schedule.decay->steps(tokens, total);
+  return s;
+}
+
+// Decay scales become absolute weight decays; the optimizer multiplies by one.
+void apply_groups(ParamStore& store, const config::OptimizerSection& section) {
+  for (Parameter* p : store.parameters()) p->decay_scale *= static_cast<float>(section.weight_decay);
+  for (auto group = section.groups.rbegin(); group != section.groups.rend();
+       ++group) {  // the first match wins
+    const int matched = store.set_lr_scale(group->match, static_cast<float>(group->lr_scale));
+    if (matched == 0) {
+      fail(Exit::Config, "optimizer.groups: \"{}\" matches no parameter, e.g. {}.", group->match,
+           store.parameters().back()->name);
+    }
+    if (group->weight_decay) store.set_decay_scale(group->match, static_cast<float>(*group->weight_decay));
+  }
+}
+
+}  // namespace
+
+Trainer::Trainer(RunConfig config) : config_(std::move(config)), dir_(config_.run.dir) {
+  if (config_.threads) set_num_threads(static_cast<int>(*config_.threads));
+  console_ = std::make_unique<Console>(config_.log.console);
+  open_run_directory();
+  corpus_ = std::make_unique<Corpus>(config_, dir_ / "data");
+  spec_ = model_spec(config_.model, corpus_->tokenizer().vocab_size());
+  plan_ = make_plan(config_, spec_, rss_bytes() + available_memory_bytes());
+  total_steps_ = plan_.steps;
+  check_disk();
+  log::info("plan", "resolved before the first step");
+  console_->say(describe(plan_));
+  build_model();
+  start_or_resume();
+  sgemm_flops_ = measure_sgemm_flops();
+  log::info("machine", "threads={}, sgemm={} GFLOP/s, memory_available={}", num_threads(),
+            static_cast<long>(sgemm_flops_ / 1e9),
+            human_bytes(static_cast<double>(available_memory_bytes())));
+  started_ = last_save_ = last_report_ = std::chrono::steady_clock::now();
+  reported_tokens_ = progress_.tokens;
+}
+
+void Trainer::open_run_directory() {
+  const bool used = fs::exists(dir_ / "checkpoints") && !io::list_checkpoints(dir_ / "checkpoints").empty();
+  const bool exists = fs::exists(dir_) && !fs::is_empty(dir_);
+  if (config_.run.on_exists == config::OnExists::Error && exists) {
+    fail(Exit::Config, "run.dir: {} exists. Choose another run.name, or set run.on_exists: resume.",
+         dir_.string());
+  }
+  if (config_.run.on_exists == config::OnExists::OverwriteIfEmpty && used) {
+    fail(Exit::Config,
+         "run.dir: {} holds checkpoints. Choose another run.name, or set run.on_exists: resume.",
+         dir_.string());
+  }
+  std::error_code error;
+  fs::create_directories(dir_ / "checkpoints", error);
+  if (error) fail(Exit::Config, "run.dir: {} cannot be created: {}.", dir_.string(), error.message());
+  log::open_file(dir_ / "log.txt");
+  io::atomic_write(dir_ / "config.yaml", config_.dump());
+  log::info("run", "name={}, dir={}, seed={}", config_.run.name, dir_.string(), config_.run.seed);
+}
+
+void Trainer::check_disk() const {
+  if (config_.checkpoint.disk_reserve == config::DiskReserve::None) return;
+  const auto kept = static_cast<std::uint64_t>(config_.checkpoint.keep.last) + 1;
+  const std::uint64_t present = io::list_checkpoints(dir_ / "checkpoints").size();
+  const std::uint64_t needed = plan_.checkpoint * (kept - std::min(present, kept - 1));
+  const std::uint64_t free = io::free_disk_bytes(dir_);
+  if (needed <= free) return;
+  fail(Exit::Config,
+       "disk: checkpoint {} x (keep {} + 1) needs {} more, {} free in {}. Lower checkpoint.keep.last or set "
+       "checkpoint.disk_reserve: 0 to accept.",
+       human_bytes(static_cast<double>(plan_.checkpoint)), config_.checkpoint.keep.last,
+       human_bytes(static_cast<double>(needed)), human_bytes(static_cast<double>(free)), dir_.string());
+}
+
+void Trainer::build_model() {
+  store_ = std::make_unique<ParamStore>(Device::cpu(), ParamStore::Types{DType::F32, compute_dtype(config_)});
+  model_ = std::make_unique<LanguageModel>(spec_, store_->root());
+  apply_groups(*store_, config_.optimizer);
+  store_->allocate();
+  const AdamWOptions options{config_.optimizer.betas[0], config_.optimizer.betas[1], config_.optimizer.eps,
+                             1.0};
+  optimizer_ = std::make_unique<AdamW>(*store_, options);
+  const bool block = config_.parallel.recompute == config::Recompute::Block;
+  objective_ = std::make_unique<NextToken>(*model_, config_.objective.l2wrap,
+                                           block ? Recompute::Block : Recompute::None);
+  workspace_ =
+      std::make_unique<Workspace>(Device::cpu(), Impl::Cpu, plan_.saved, plan_.scratch, plan_.grad_pool,
+                                  Rng{static_cast<std::uint64_t>(config_.run.seed), 0});
+  data::LoaderOptions loader;
+  loader.seq_len = config_.data.seq_len;
+  loader.global_sequences = config_.sequences_per_step();
+  loader.micro_sequences = plan_.micro_sequences;
+  loader.seed = static_cast<std::uint64_t>(config_.run.seed);
+  loader.order =
+      config_.data.order == config::Order::Sequential ? data::Order::Sequential : data::Order::Shuffled;
+  loader.document_resets = config_.data.document_state == config::DocumentState::Reset;
+  loader_ = std::make_unique<data::Loader>(corpus_->train(), loader);
+  schedule_ = schedule_of(config_, total_steps_.value_or(std::int64_t{1} << 60));
+}
+
+void Trainer::start_or_resume() {
+  const std::string& resume = config_.checkpoint.resume;
+  std::optional<fs::path> from;
+  if (resume == "auto") {
+    if (const auto newest = io::newest_good_checkpoint(dir_ / "checkpoints")) from = newest->dir;
+  } else if (resume != "never") {
+    if (!fs::exists(fs::path(resume) / "manifest.json")) {
+      fail(Exit::Checkpoint, "checkpoint.resume: {} has no complete checkpoint.", resume);
+    }
+    io::verify_checkpoint(resume);
+    from = resume;
+  }
+  if (from) {
+    resume_from(*from);
+  } else {
+    const Rng init = Rng{static_cast<std::uint64_t>(config_.run.seed), 0}.child("init");
+    if (config_.model.init.from) {
+      load_parameters(*store_, io::open_archive(find_weights(*config_.model.init.from)));
+      log::info("init", "weights from {}", *config_.model.init.from);
+    } else {
+      store_->initialize(init);
+    }
+  }
+  metrics_ = std::make_unique<MetricsFile>(dir_ / "metrics.jsonl", progress_.step);
+  prefetcher_ = std::make_unique<data::Prefetcher>(*loader_, progress_.step);
+}
+
+void Trainer::resume_from(const fs::path& checkpoint) {
+  const fs::path stored_file = checkpoint / "config.yaml";
+  const RunConfig stored = RunConfig::parse(io::read_text(stored_file), stored_file.string());
+  const auto& allowed = config_.checkpoint.allow_change;
+  for (const config::ConfigChange& change : config::diff(stored, config_)) {
+    if (change.kind == config::ChangeClass::Harmless) continue;
+    if (std::find(allowed.begin(), allowed.end(), change.kind) == allowed.end()) {
+      fail(Exit::Config, "resume: {}. Add checkpoint.allow_change: [{}] to continue, or start a new run.",
+           config::describe(change), config::to_string(change.kind));
+    }
+    log::info("resume", "{} (allowed)", config::describe(change));
+  }
+  progress_ = load_run(checkpoint, *store_, *optimizer_);
+  const bool data_may_change =
+      std::find(allowed.begin(), allowed.end(), config::ChangeClass::Data) != allowed.end();
+  if (progress_.data_fingerprint != loader_->fingerprint() && !data_may_change) {
+    fail(Exit::Config,
+         "resume: the training data or its order is not what {} was trained on. Restore it, or add "
+         "checkpoint.allow_change: [data].",
+         checkpoint.string());
+  }
+  saved_step_ = progress_.step;
+  has_saved_ = true;
+  log::info("resume", "from {}, step={}, tokens={}", checkpoint.string(), progress_.step, progress_.tokens);
+}
+
+}  // namespace rt
