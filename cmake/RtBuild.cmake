@@ -10,7 +10,8 @@ add_library(rt_flags INTERFACE)
 target_compile_features(rt_flags INTERFACE cxx_std_20)
 target_include_directories(rt_flags INTERFACE ${PROJECT_SOURCE_DIR}/include)
 target_link_libraries(rt_flags INTERFACE Threads::Threads)
-target_compile_options(rt_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-psabi
+# -Wrestrict: g++ 12 misreads std::string's operator+ (GCC bug 105651).
+target_compile_options(rt_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-psabi -Wno-restrict
   $<$<CONFIG:Release>:-fno-math-errno -fno-trapping-math>)
 if(RT_WERROR)
   target_compile_options(rt_flags INTERFACE -Werror)

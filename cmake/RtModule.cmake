@@ -31,6 +31,7 @@ function(rt_module_tests name)
   target_compile_definitions(${target} PRIVATE RT_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
     RT_BINARY_DIR="${PROJECT_BINARY_DIR}")
   target_link_libraries(${target} PRIVATE GTest::gtest_main rt_flags ${ARG_PRIVATE})
+  target_compile_options(${target} PRIVATE $<$<CONFIG:Release>:-O1>)
   foreach(dep ${ARG_DEPS})
     target_link_libraries(${target} PRIVATE rt_${dep})
   endforeach()

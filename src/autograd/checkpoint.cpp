@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "rt/autograd/tape.h"
 
 namespace rt {
@@ -41,8 +43,9 @@ VarList checkpoint(Tape& tape, std::span<const Var> in, Segment segment) {
   ExecContext& ctx = tape.ctx();
   const Arena::Mark mark = ctx.saved.mark();
   VarList out;
-  std::vector<std::size_t> moved;  // outputs that live above the mark
-  std::vector<TensorView> views;
+  std::vector<std::size_t> made,
+      kept_index;  // outputs the segment made; those of them that live above the mark
+  std::vector<TensorView> made_views, kept_views;
   bool trainable = false;
   {
     Tape child(ctx, Record::No, &tape);
@@ -53,34 +56,26 @@ VarList checkpoint(Tape& tape, std::span<const Var> in, Segment segment) {
     const VarList child_out = segment(child, child_in);
     trainable = child.touched_trainable_;
     for (const Var v : child_out) {
-      out.emplace_back();
-      if (!v) continue;
-      for (std::size_t i = 0; i < in.size(); ++i) {
-        if (v == child_in[i]) out.back() = in[i];
+      const auto passed = std::find(child_in.begin(), child_in.end(), v);
+      out.push_back(v && passed != child_in.end() ? in[static_cast<std::size_t>(passed - child_in.begin())]
+                                                  : Var{});
+      if (!v || out.back()) continue;
+      const TensorView view = child.value(v);
+      if (ctx.saved.contains(view, mark)) {  // else state updated in place, which stays where it is
+        kept_index.push_back(made.size());
+        kept_views.push_back(view);
       }
-      if (out.back()) continue;
-      moved.push_back(out.size() - 1);
-      views.push_back(child.value(v));
+      made.push_back(out.size() - 1);
+      made_views.push_back(view);
     }
   }
-  // State updated in place lies outside the arena and stays where it is.
-  const auto inside = [&](const TensorView& v) { return ctx.saved.contains(v, mark); };
-  std::vector<TensorView> above;
-  for (const TensorView& v : views) {
-    if (inside(v)) above.push_back(v);
-  }
-  std::size_t next = 0;
-  const std::vector<bool> is_above = [&] {
-    std::vector<bool> flags;
-    for (const TensorView& v : views) flags.push_back(inside(v));
-    return flags;
-  }();
-  const std::vector<TensorView> kept = ctx.saved.release_except(mark, above, "checkpoint.out");
+  const std::vector<TensorView> kept = ctx.saved.release_except(mark, kept_views, "checkpoint.out");
+  for (std::size_t k = 0; k < kept.size(); ++k) made_views[kept_index[k]] = kept[k];
+
   const bool needs = tape.recording() && (trainable || tape.needs_grad(in));
   VarList own(out.size());
-  for (std::size_t k = 0; k < moved.size(); ++k) {
-    own[moved[k]] = out[moved[k]] = tape.adopt(is_above[k] ? kept[next++] : views[k], needs);
-  }
+  for (std::size_t k = 0; k < made.size(); ++k)
+    own[made[k]] = out[made[k]] = tape.adopt(made_views[k], needs);
   if (needs) {
     tape.pending_mark_ = mark;
     tape.has_pending_mark_ = true;

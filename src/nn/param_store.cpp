@@ -125,8 +125,7 @@ void ParamStore::initialize(const Rng& rng) {
 
 void ParamStore::sync_compute() {
   if (types_.compute == types_.master) return;
-  for (std::int64_t i = 0; i < master_.view.numel(); ++i)
-    set_element(compute_.view, i, element(master_.view, i));
+  for (std::int64_t i = 0; i < master_.numel(); ++i) set_element(value_, i, element(master_, i));
 }
 
 void ParamStore::clear_grads() {

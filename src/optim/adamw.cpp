@@ -26,7 +26,7 @@ void AdamW::step(ExecContext& ctx, const StepScalars* scalars) {
                          .eps = options_.eps,
                          .lr_scale = static_cast<double>(group.lr_scale),
                          .weight_decay = options_.weight_decay * static_cast<double>(group.decay_scale)};
-    adamw_table().at(ctx.impl).forward(ctx, args, {});
+    adamw_table().at(ctx.impl).forward(ctx, args);
   }
 }
 

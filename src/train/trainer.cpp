@@ -38,7 +38,8 @@ StepResult Trainer::step() {
     if (!std::isfinite(loss)) stop_non_finite(batches, micro, format("loss {}", loss));
   }
   store_->finish_grads();
-  const NormResult norm = global_norm(workspace_->ctx(), store_->flat_grad());
+  NormResult norm;
+  global_norm(workspace_->ctx(), store_->flat_grad(), &norm);
   result.loss = loss / tokens;
   result.grad_norm = std::sqrt(norm.sum_squares);
   if (norm.non_finite > 0) {

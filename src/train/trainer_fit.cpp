@@ -3,9 +3,11 @@
 
 #include "rt/core/error.h"
 #include "rt/core/log.h"
+#include "rt/core/parallel.h"
 #include "rt/infer/sampler.h"
 #include "rt/infer/session.h"
 #include "rt/io/checkpoint.h"
+#include "rt/ops/gemm_rate.h"
 #include "rt/train/machine.h"
 #include "rt/train/signals.h"
 #include "rt/train/trainer.h"
@@ -26,6 +28,11 @@ bool Trainer::out_of_time() const {
 
 Exit Trainer::fit() {
   const SignalGuard signals;
+  sgemm_flops_ = measure_sgemm_flops();
+  log::info("machine", "threads={}, sgemm={} GFLOP/s, memory_available={}", num_threads(),
+            static_cast<long>(sgemm_flops_ / 1e9),
+            human_bytes(static_cast<double>(available_memory_bytes())));
+  started_ = last_report_ = std::chrono::steady_clock::now();
   const auto total = static_cast<std::uint64_t>(total_steps_.value_or(INT64_MAX));
   if (config_.eval.at_start && progress_.step == 0 && !validate()) return finish(false);
   while (progress_.step < total) {

@@ -6,7 +6,6 @@
 #include "rt/infer/model_file.h"
 #include "rt/io/checkpoint.h"
 #include "rt/io/file.h"
-#include "rt/ops/gemm_rate.h"
 #include "rt/train/machine.h"
 #include "rt/train/trainer.h"
 
@@ -66,10 +65,6 @@ Trainer::Trainer(RunConfig config) : config_(std::move(config)), dir_(config_.ru
   console_->say(describe(plan_));
   build_model();
   start_or_resume();
-  sgemm_flops_ = measure_sgemm_flops();
-  log::info("machine", "threads={}, sgemm={} GFLOP/s, memory_available={}", num_threads(),
-            static_cast<long>(sgemm_flops_ / 1e9),
-            human_bytes(static_cast<double>(available_memory_bytes())));
   started_ = last_save_ = last_report_ = std::chrono::steady_clock::now();
   reported_tokens_ = progress_.tokens;
 }

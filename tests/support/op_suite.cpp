@@ -16,7 +16,7 @@ namespace {
 using Kind = InputSpec::Kind;
 using Values = std::vector<std::vector<double>>;  // per input or output
 
-constexpr std::size_t kArena = std::size_t{96} << 20;
+constexpr std::size_t kArena = std::size_t{8} << 20;
 
 struct Run {
   Values outputs, gradients;  // gradients per input, empty when not differentiable
@@ -267,7 +267,7 @@ bool is_state_output(const OpCase& c, std::size_t k) {
 void expect_part(const OpCase& c, const Run& whole, const Run& part, std::int64_t begin, std::int64_t end,
                  double tol, const std::string& what) {
   for (std::size_t k = 0; k < whole.outputs.size(); ++k) {
-    if (is_state_output(c, k)) continue;
+    if (is_state_output(c, k) || whole.outputs[k].empty()) continue;
     const auto want = cut_time(whole.outputs[k], whole.output_shapes[k], begin, end);
     EXPECT_LE(relative_rms(part.outputs[k], want), tol)
         << c.name << " " << what << " at " << begin << " output " << k;

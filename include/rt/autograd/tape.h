@@ -58,7 +58,7 @@ class Tape {
   // An output whose memory is already there (in-place state, a sub-view).
   Var adopt(TensorView value, bool needs_grad);
 
-  const TensorView& value(Var v) const { return vars_[v.id].value; }
+  TensorView value(Var v) const { return vars_[v.id].value; }  // by value: vars_ grows
   TensorView value_or_empty(Var v) const { return v ? vars_[v.id].value : TensorView(); }
   bool needs_grad(Var v) const { return v && vars_[v.id].needs_grad; }
   bool needs_grad(std::span<const Var> vars) const;

@@ -40,7 +40,7 @@ class ParamStore {
     DType master = DType::F32;   // also of gradients
     DType compute = DType::F32;  // when equal to master the memory is shared
   };
-  explicit ParamStore(Device device = Device::cpu(), Types types = {}) : device_(device), types_(types) {}
+  ParamStore(Device device, Types types) : device_(device), types_(types) {}
   ParamStore(const ParamStore&) = delete;
   ParamStore& operator=(const ParamStore&) = delete;
 
@@ -68,7 +68,7 @@ class ParamStore {
   std::int64_t trainable_extent() const {
     return trainable_extent_;
   }                                                    // with padding: length of the flat gradient
-  TensorView flat_grad() const { return grad_.view; }  // (trainable_extent)
+  TensorView flat_grad() const { return grad_; }  // (trainable_extent)
   Types types() const { return types_; }
   std::size_t bytes() const;  // master, compute and gradient buffers
 

@@ -3,6 +3,9 @@
 #include <cstring>
 
 namespace rt::cpu {
+namespace {
+using vd = double __attribute__((vector_size(128)));
+}
 
 ColumnSums::ColumnSums(ExecContext& ctx, const RowPlan& plan, std::int64_t count)
     : plan_(plan),
@@ -16,16 +19,18 @@ void ColumnSums::reduce(std::int64_t which, const GradSlot& slot) const {
   float* grad = slot.view.as<float>();
   const bool accumulate = slot.mode == GradMode::Accumulate;
   parallel_for(plan_.C, 256, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t c = begin; c < end; ++c) {
-      float total = accumulate ? grad[c] : 0.0f;
+    for (std::int64_t c = begin; c < end; c += simd::kLanes) {
+      const std::int64_t left = end - c;
+      simd::vf total = accumulate ? simd::load_tail(grad + c, left) : simd::vf{};
       for (std::int64_t b = 0; b < plan_.B; ++b) {
-        double sequence = 0;
+        vd sequence{};
         for (std::int64_t k = 0; k < plan_.blocks; ++k) {
-          sequence += static_cast<double>(block(b * plan_.blocks + k, which)[c]);
+          const float* partial = block(b * plan_.blocks + k, which) + c;
+          sequence += __builtin_convertvector(simd::load_tail(partial, left), vd);
         }
-        total += static_cast<float>(sequence);
+        total += __builtin_convertvector(sequence, simd::vf);
       }
-      grad[c] = total;
+      simd::store_tail(grad + c, total, left);
     }
   });
 }

@@ -1,0 +1,67 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rt::data {
+
+// Text to token ids in [0, vocab_size()) and back. Immutable and safe to share between threads.
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+
+  virtual std::string_view type() const = 0;  // "bytes" | "chars"
+  virtual std::int64_t vocab_size() const = 0;
+  // Appends the ids of `text` to `out`. `base` is where the text starts in its file: it is added to the byte
+  // offsets in error messages (Exit::Data), and to nothing else.
+  virtual void encode_to(std::string_view text, std::uint64_t base, std::vector<std::int32_t>& out) const = 0;
+  // The bytes of one token, alive as long as the tokenizer. Exit::Data when the id is outside the vocabulary.
+  virtual std::string_view decode_bytes(std::int32_t id) const = 0;
+  // True when encode(a + b) = encode(a) + encode(b) for every cut between two characters, so that a long text
+  // may be encoded in pieces.
+  virtual bool context_free() const = 0;
+  // All there is to know, canonical: equal tokenizers give equal text. See tokenizer_from_json.
+  virtual std::string to_json() const = 0;
+
+  std::uint64_t fingerprint() const;  // xxh3 of to_json()
+  std::vector<std::int32_t> encode(std::string_view text) const;
+  std::string decode(std::span<const std::int32_t> ids) const;
+};
+
+// The 256 bytes, id = byte: any input is representable.
+std::unique_ptr<Tokenizer> make_byte_tokenizer();
+
+// Collects the characters of a corpus. Invalid UTF-8 throws Exit::Data with the byte offset (plus `base`).
+class CharVocabulary {
+ public:
+  void add(std::string_view text, std::uint64_t base = 0);
+  std::size_t size() const { return codes_.size(); }
+  // id = rank of the code point among those seen. Exit::Data when nothing was seen.
+  std::unique_ptr<Tokenizer> build() const;
+
+ private:
+  std::set<char32_t> codes_;
+};
+
+// `where` (a file name) heads the error message.
+std::unique_ptr<Tokenizer> tokenizer_from_json(std::string_view json, std::string_view where);
+
+// Turns ids into printable text as they come: bytes of an unfinished UTF-8 sequence are held back until it is
+// complete, and bytes that can never be valid come out as U+FFFD.
+class StreamDecoder {
+ public:
+  explicit StreamDecoder(const Tokenizer& tokenizer) : tokenizer_(&tokenizer) {}
+  std::string push(std::int32_t id);
+  std::string finish();  // what is held back, as U+FFFD; ready for another text afterwards
+
+ private:
+  const Tokenizer* tokenizer_;
+  std::string held_;  // at most 3 bytes between calls
+};
+
+}  // namespace rt::data

@@ -1,0 +1,57 @@
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+// Durable files. Every failure is an rt::Error (Exit::Checkpoint) of one line that names the path.
+namespace rt::io {
+
+inline constexpr std::uint64_t kDigestBlockBytes = std::uint64_t{4} << 20;
+
+struct FileDigest {
+  std::uint64_t size = 0;
+  std::uint64_t xxh3 = 0;             // XXH3-64 of the whole file, seed 0
+  std::vector<std::uint64_t> blocks;  // XXH3-64 of each kDigestBlockBytes; empty for a file of one block
+  friend bool operator==(const FileDigest&, const FileDigest&) = default;
+};
+
+// A new file at `path` (an existing one is truncated), hashed while it is written. Without finish() the
+// destructor removes it: a half-written file never keeps its name.
+class FileWriter {
+ public:
+  explicit FileWriter(std::filesystem::path path);
+  ~FileWriter();
+  FileWriter(const FileWriter&) = delete;
+  FileWriter& operator=(const FileWriter&) = delete;
+
+  void write(const void* data, std::size_t bytes);
+  void write(std::string_view text) { write(text.data(), text.size()); }
+  FileDigest finish();  // flush, fsync, close
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  struct State;
+  void flush();
+  std::filesystem::path path_;
+  std::unique_ptr<State> state_;
+};
+
+// Readers see the old content or the whole new one, also after a crash: temporary file, fsync, rename, fsync
+// of the directory. The directory must exist.
+void atomic_write(const std::filesystem::path& path, std::string_view content);
+FileDigest atomic_write(const std::filesystem::path& path, const std::function<void(FileWriter&)>& produce);
+
+FileDigest digest_file(const std::filesystem::path& path);
+std::uint64_t xxh3(std::span<const std::byte> bytes);
+std::string read_text(const std::filesystem::path& path, std::uint64_t max_bytes = std::uint64_t{64} << 20);
+
+// Bytes an unprivileged process may still write on the file system of `path`, which need not exist yet.
+std::uint64_t free_disk_bytes(const std::filesystem::path& path);
+
+}  // namespace rt::io

@@ -1,0 +1,23 @@
+#pragma once
+#include <filesystem>
+#include <span>
+#include <string>
+
+#include "rt/io/archive.h"
+#include "rt/io/file.h"
+
+namespace rt::io {
+
+struct NamedTensor {
+  std::string name;
+  TensorView view;  // on the CPU; need not be contiguous
+};
+
+// Same tensors and metadata give the same bytes: ordered by element size (largest first), then name, so that
+// each is naturally aligned; data starts at a multiple of 64. Atomic and durable like atomic_write.
+FileDigest write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
+                             const Metadata& metadata = {});
+// The same bytes into a file that is part of something larger.
+void write_safetensors(FileWriter& out, std::span<const NamedTensor> tensors, const Metadata& metadata = {});
+
+}  // namespace rt::io

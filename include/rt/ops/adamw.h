@@ -1,0 +1,47 @@
+#pragma once
+#include "rt/ops/op.h"
+
+namespace rt {
+
+// What changes from step to step; lives on the device, so that a captured graph stays valid.
+struct StepScalars {
+  float lr;
+  float bias1, bias2;  // 1 - beta^t, computed in double
+  float grad_scale;    // clipping and loss scale
+  std::uint64_t step;
+};
+
+// AdamW with decoupled weight decay (Loshchilov & Hutter 2019) over one flat range, in one pass:
+//   g = grad * grad_scale;   m = beta1 m + (1 - beta1) g;   v = beta2 v + (1 - beta2) g^2
+//   p -= lr * lr_scale * ((m / bias1) / (sqrt(v / bias2) + eps) + weight_decay * p)
+// RWKV's eps of 1e-18 (reference rwkv.md 3.4) makes the update independent of the gradient's scale down to
+// about 1e-18: v is then far below float's smallest normal, so denormals must not be flushed. m = v = 0
+// leaves only the decay.
+struct AdamwArgs {
+  TensorView master;  // (n) f32 (f64 for Ref), as are m, v and grad
+  TensorView m, v;
+  TensorView grad;
+  TensorView value;  // (n) compute copy: the same memory as master, or bf16, rounded from it
+  const StepScalars* scalars;
+  double beta1, beta2, eps;
+  double lr_scale, weight_decay;
+};
+
+struct AdamwKernels {
+  void (*forward)(ExecContext&, const AdamwArgs&) = nullptr;
+};
+const OpTable<AdamwKernels>& adamw_table();
+
+void adamw(ExecContext& ctx, const AdamwArgs& args);
+
+namespace ref {
+void adamw(ExecContext&, const AdamwArgs&);
+}
+namespace cpu {
+void adamw(ExecContext&, const AdamwArgs&);
+}
+namespace cuda {
+void adamw(ExecContext&, const AdamwArgs&);
+}
+
+}  // namespace rt

@@ -1,0 +1,60 @@
+#include "rt/ops/global_norm.h"
+
+#include <cmath>
+
+#include "ops/cpu/rows.h"
+
+namespace rt::cpu {
+namespace {
+
+// Eight running sums: the compiler keeps them in one vector, and the order of additions is fixed.
+template <class T>
+NormResult block_sum(const T* x, std::int64_t n) {
+  constexpr std::int64_t kSums = 8;
+  double sums[kSums] = {};
+  std::int64_t i = 0;
+  for (; i + kSums <= n; i += kSums) {
+    for (std::int64_t k = 0; k < kSums; ++k) {
+      sums[k] += static_cast<double>(x[i + k]) * static_cast<double>(x[i + k]);
+    }
+  }
+  for (std::int64_t k = 0; i < n; ++i, ++k) sums[k] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  NormResult r{0, 0};
+  for (const double s : sums) r.sum_squares += s;
+  // The square of a finite float is finite in double, that of a double need not be.
+  if (!std::isfinite(r.sum_squares)) {
+    for (i = 0; i < n; ++i) r.non_finite += std::isfinite(x[i]) ? 0 : 1;
+  }
+  return r;
+}
+
+template <class T>
+void sum_blocks(const T* x, std::int64_t n, NormResult* blocks) {
+  parallel_for(n, kNormBlock, [&](std::int64_t begin, std::int64_t end) {
+    blocks[begin / kNormBlock] = block_sum(x + begin, end - begin);
+  });
+}
+
+}  // namespace
+
+void global_norm(ExecContext& ctx, const GlobalNormArgs& a, const GlobalNormOuts& o) {
+  const ArenaScope scope(ctx.scratch);
+  const std::int64_t n = a.values.numel(), count = (n + kNormBlock - 1) / kNormBlock;
+  const auto bytes = static_cast<std::int64_t>(sizeof(NormResult));
+  const TensorView partial = ctx.scratch.alloc({count, bytes}, DType::U8, "global_norm.blocks");
+  if (ctx.dry_run) return;
+  auto* blocks = reinterpret_cast<NormResult*>(partial.data);
+  if (a.values.dtype == DType::F64) {
+    sum_blocks(a.values.as<double>(), n, blocks);
+  } else {
+    sum_blocks(a.values.as<float>(), n, blocks);
+  }
+  NormResult total{0, 0};
+  for (std::int64_t i = 0; i < count; ++i) {
+    total.sum_squares += blocks[i].sum_squares;
+    total.non_finite += blocks[i].non_finite;
+  }
+  *o.result = total;
+}
+
+}  // namespace rt::cpu

@@ -1,0 +1,16 @@
+#include "rt/ops/global_norm.h"
+
+namespace rt {
+
+const OpTable<GlobalNormKernels>& global_norm_table() {
+  static constexpr OpTable<GlobalNormKernels> table{
+      "global_norm", {ref::global_norm}, {cpu::global_norm}, {}};
+  return table;
+}
+
+void global_norm(ExecContext& ctx, const TensorView& values, NormResult* result) {
+  RT_CHECK(values.is_contiguous(), "global_norm: values of {} are not contiguous", values.shape);
+  global_norm_table().at(ctx.impl).forward(ctx, {values}, {result});
+}
+
+}  // namespace rt

@@ -1,0 +1,154 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "rt/core/error.h"
+#include "rt/core/log.h"
+#include "rt/core/parallel.h"
+#include "rt/io/checkpoint.h"
+#include "rt/train/trainer.h"
+#include "tests/support/toy_run.h"
+
+namespace rt {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::file_bytes;
+using testing::TempDir;
+using testing::toy_config;
+
+constexpr int kSteps = 12;  // two epochs of six steps
+
+class Resume : public ::testing::Test {
+ protected:
+  void SetUp() override { log::set_level(log::Level::Off); }
+  void TearDown() override { log::set_level(log::Level::Info); }
+  TempDir temp_{"rt-resume"};
+
+  RunConfig config(const std::string& run, const std::string& extra = "") {
+    return RunConfig::parse(toy_config(temp_.path(), temp_.path() / run, kSteps, extra), run);
+  }
+  // Runs to `last` from wherever the run directory is, saves, and returns the losses seen.
+  std::vector<double> run(const RunConfig& c, std::uint64_t last) {
+    Trainer trainer(c);
+    std::vector<double> losses;
+    while (trainer.progress().step < last) losses.push_back(trainer.step().loss);
+    saved_ = trainer.save();
+    return losses;
+  }
+  std::string bits() const {
+    return file_bytes(saved_ / "model.safetensors") + file_bytes(saved_ / "optimizer.safetensors");
+  }
+  fs::path saved_;
+};
+
+TEST_F(Resume, AtEveryStepGivesTheSameBits) {
+  const std::vector<double> straight = run(config("straight"), kSteps);
+  const std::string want = bits();
+  ASSERT_EQ(straight.size(), static_cast<std::size_t>(kSteps));
+  EXPECT_LT(straight.back(), straight.front());
+  for (std::uint64_t k = 0; k < kSteps; ++k) {
+    const RunConfig c = config("cut" + std::to_string(k));
+    std::vector<double> losses = run(c, k);
+    for (const double loss : run(c, kSteps)) losses.push_back(loss);
+    EXPECT_EQ(losses, straight) << "resumed at " << k;
+    EXPECT_EQ(bits(), want) << "resumed at " << k;
+  }
+}
+
+TEST_F(Resume, ThreadsMicroBatchesAndRecomputeChangeNoBit) {
+  set_num_threads(1);
+  run(config("one"), kSteps);
+  const std::string want = bits();
+  set_num_threads(2);
+  run(config("two"), kSteps);
+  EXPECT_EQ(bits(), want) << "threads";
+  RunConfig whole = config("whole");
+  whole.batch.micro_sequences = 3;
+  run(whole, kSteps);
+  EXPECT_EQ(bits(), want) << "micro-batches";
+  run(config("recompute", "parallel: {recompute: block}\n"), kSteps);
+  EXPECT_EQ(bits(), want) << "recompute";
+}
+
+TEST_F(Resume, RefusesAChangedConfigUnlessAllowed) {
+  const RunConfig c = config("changed");
+  run(c, 3);
+  RunConfig other = c;
+  other.optimizer.lr = 1e-3;
+  try {
+    run(other, kSteps);
+    FAIL() << "must refuse";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), Exit::Config);
+    EXPECT_NE(std::string(e.what()).find("optimizer.lr"), std::string::npos) << e.what();
+  }
+  other.checkpoint.allow_change = {config::ChangeClass::Lr};
+  EXPECT_EQ(run(other, kSteps).size(), static_cast<std::size_t>(kSteps - 3));
+}
+
+TEST_F(Resume, RefusesOtherData) {
+  const RunConfig c = config("data");
+  run(c, 3);
+  std::ofstream(temp_.path() / "toy.txt", std::ios::app) << "more text at the end";
+  EXPECT_THROW(run(c, kSteps), Error);
+}
+
+TEST_F(Resume, FallsBackFromADamagedCheckpoint) {
+  const RunConfig c = config("damaged");
+  run(c, kSteps);
+  const std::string want = bits();
+  const RunConfig d = config("damaged2");
+  run(d, 4);
+  run(d, 8);
+  for (const char* file : {"model.safetensors", "optimizer.safetensors", "state.json"}) {
+    std::string bytes = file_bytes(saved_ / file);
+    bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 4);
+    std::ofstream(saved_ / file, std::ios::binary) << bytes;
+    try {
+      io::verify_checkpoint(saved_);
+      FAIL() << file;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), Exit::Checkpoint);
+      EXPECT_NE(std::string(e.what()).find(file), std::string::npos) << e.what();
+    }
+    EXPECT_EQ(run(d, 8).size(), 4u) << "from step 4";
+  }
+  run(d, kSteps);
+  EXPECT_EQ(bits(), want);
+}
+
+TEST_F(Resume, NonFiniteLossLeavesTheWeightsAndKeepsTheBatch) {
+  const RunConfig c = config("nan");
+  Trainer trainer(c);
+  trainer.step();
+  const fs::path before = trainer.save();
+  const std::string model = file_bytes(before / "model.safetensors");
+  Parameter* weight = trainer.parameters().find("blocks.1.att.receptance.weight");
+  const double keep = element(weight->master, 3);
+  set_element(weight->master, 3, NAN);
+  try {
+    trainer.step();
+    FAIL() << "must stop";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), Exit::NonFinite);
+    EXPECT_NE(std::string(e.what()).find("step 1"), std::string::npos) << e.what();
+  }
+  EXPECT_TRUE(fs::exists(temp_.path() / "nan" / "bad" / "step-1.safetensors"));
+  set_element(weight->master, 3, keep);
+  EXPECT_EQ(file_bytes(trainer.save() / "model.safetensors"), model);
+}
+
+TEST_F(Resume, SameAddressesEveryStep) {
+  RunConfig c = config("plan");
+  Trainer trainer(c);
+  const Plan& plan = trainer.plan();
+  trainer.step();
+  trainer.step();
+  // The arenas were allocated to the plan's exact size: a step that needed one byte more would have thrown.
+  EXPECT_GT(plan.saved, 0u);
+  EXPECT_EQ(plan.accumulation, 3);
+}
+
+}  // namespace
+}  // namespace rt
