@@ -1,0 +1,31 @@
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "rt/data/tokenizer.h"
+
+namespace rt::data {
+
+// What index.json says. The file is JSON whose last field, "index_xxh3", is the hash of all text before it,
+// so that a change of any byte is noticed.
+struct ShardEntry {
+  std::string file;
+  std::uint64_t tokens = 0, documents = 0, xxh3 = 0;
+};
+struct Index {
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::string description;
+  std::uint64_t tokens = 0, documents = 0;
+  std::vector<ShardEntry> shards;
+  std::uint64_t checksum = 0;  // identifies the data set
+};
+
+inline constexpr char kIndexName[] = "index.json";
+
+std::string index_to_text(const Index& index);
+Index read_index(const std::filesystem::path& dir);  // Exit::Data
+
+}  // namespace rt::data
