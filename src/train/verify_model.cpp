@@ -125,7 +125,8 @@ void check_recurrent_form(const Subject& s, Golden& golden, Report& report) {
 // otherwise; the rest would be a continuation of another text.
 void check_greedy(const Subject& s, Golden& golden, Report& report) {
   const TensorView prompt = golden.ids("greedy_prompt", s.model().spec().vocab);
-  Values want = golden.values("greedy_tokens"), margins = golden.values("greedy_margin");
+  const Values want = golden.values("greedy_tokens");
+  const Values margins = golden.values("greedy_margin", static_cast<std::int64_t>(want.size()));
   Session session(s.model(), s.options.impl, s.store().types().compute, kPromptChunk);
   std::span<const float> logits =
       session.feed({prompt.as<std::int32_t>(), static_cast<std::size_t>(prompt.numel())});

@@ -14,8 +14,6 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // NaN compares false with every limit, so it must not stay one.
 double or_infinite(double x) { return std::isnan(x) ? kInfinity : x; }
 
-Shape one_dimensional(std::size_t n) { return Shape{static_cast<std::int64_t>(n)}; }
-
 }  // namespace
 
 Golden::Golden(const std::filesystem::path& path) : archive_(io::open_safetensors(path)) {}
@@ -33,12 +31,14 @@ Values Golden::values(const std::string& name) {
   return archive_.read_f64(name);
 }
 
+Values Golden::values(const std::string& name, std::int64_t count) {
+  Values read = values(name);
+  if (static_cast<std::int64_t>(read.size()) == count) return read;
+  fail(Exit::Checkpoint, "{}: {} has shape {}, expected {} numbers.", path(), name, shape(name), count);
+}
+
 Tensor Golden::tensor(const std::string& name, Shape shape, DType dtype) {
-  const Values from = values(name);
-  if (one_dimensional(from.size()).numel() != shape.numel()) {
-    fail(Exit::Checkpoint, "{}: {} has shape {}, expected {} or as many elements.", path(), name,
-         this->shape(name), shape);
-  }
+  const Values from = values(name, shape.numel());
   Tensor to(shape, dtype);
   for (std::size_t i = 0; i < from.size(); ++i) set_element(to.view, static_cast<std::int64_t>(i), from[i]);
   return to;

@@ -46,6 +46,7 @@ class Golden {
   const Shape& shape(std::string_view name) const { return archive_.info(name).shape; }
   std::string metadata(const std::string& key) const;  // Exit::Checkpoint when missing
   Values values(const std::string& name);
+  Values values(const std::string& name, std::int64_t count);        // exactly so many
   Tensor tensor(const std::string& name, Shape shape, DType dtype);  // converted; same number of elements
   TensorView ids(const std::string& name, std::int64_t vocab);       // I32, each checked to be in [0, vocab)
   std::vector<std::string> unread() const;

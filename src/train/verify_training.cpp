@@ -153,7 +153,7 @@ void check_final(const ParamStore& store, const std::vector<Values>& initial, Go
   Values all_got, all_want, all_moved;
   for (std::size_t i = 0; i < initial.size(); ++i) {
     const Parameter& p = *store.parameters()[i];
-    const Values got = read_values(p.master), want = golden.values("final." + p.name);
+    const Values got = read_values(p.master), want = golden.values("final." + p.name, p.master.numel());
     Values moved = want;
     for (std::size_t k = 0; k < want.size(); ++k) moved[k] -= initial[i][k];
     report.judge("final." + p.name, p.master.shape, got, want, Quantity::Final, verification::norm(moved));

@@ -67,7 +67,7 @@ class ParamStore {
   std::int64_t numel() const;  // learned numbers, without padding
   std::int64_t trainable_extent() const {
     return trainable_extent_;
-  }                                                    // with padding: length of the flat gradient
+  }                                               // with padding: length of the flat gradient
   TensorView flat_grad() const { return grad_; }  // (trainable_extent)
   Types types() const { return types_; }
   std::size_t bytes() const;  // master, compute and gradient buffers

@@ -14,6 +14,22 @@ namespace rt::cpu::wkv7_impl {
 using simd::kLanes;
 using simd::vf;
 
+// The inner loops use the machine's own vectors: g++ keeps wider ones in memory.
+#if defined(__AVX512F__)
+inline constexpr int kNative = 16;
+#elif defined(__AVX__)
+inline constexpr int kNative = 8;
+#else
+inline constexpr int kNative = 4;
+#endif
+using vn = float __attribute__((vector_size(4 * kNative)));
+inline vn load_native(const float* p) {
+  vn v;
+  std::memcpy(&v, p, sizeof(v));
+  return v;
+}
+inline void store_native(float* p, vn v) { std::memcpy(p, &v, sizeof(v)); }
+
 // Element (b, t, first channel of head h) of a (B, T, C) view.
 inline std::int64_t row_offset(const Wkv7Args& a, std::int64_t b, std::int64_t t, std::int64_t h) {
   return (b * a.r.shape[1] + t) * a.r.shape[2] + h * a.head_size;
@@ -69,38 +85,64 @@ void decay_row(const T* w, std::int64_t N, Wkv7Decay kind, float* d, float* slop
   }
 }
 
-// One level of a butterfly over 16 vectors: pairs vectors `stride` apart and exchanges groups of `stride`
-// lanes. Four levels (8, 4, 2, 1) transpose a 16 x 16 tile.
+// One level of a butterfly over vectors of 16 lanes: of two vectors, the lanes with bit Stride clear (low) or
+// set (high), those of q moved next to those of p.
 template <int Stride>
-inline void exchange(vf (&x)[kLanes]) {
+vf low(vf p, vf q) {
+  if constexpr (Stride == 8)
+    return __builtin_shufflevector(p, q, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
+  else if constexpr (Stride == 4)
+    return __builtin_shufflevector(p, q, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27);
+  else if constexpr (Stride == 2)
+    return __builtin_shufflevector(p, q, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29);
+  else
+    return __builtin_shufflevector(p, q, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30);
+}
+template <int Stride>
+vf high(vf p, vf q) {
+  if constexpr (Stride == 8)
+    return __builtin_shufflevector(p, q, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+  else if constexpr (Stride == 4)
+    return __builtin_shufflevector(p, q, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
+  else if constexpr (Stride == 2)
+    return __builtin_shufflevector(p, q, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+  else
+    return __builtin_shufflevector(p, q, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
+}
+
+// Levels 8, 4, 2, 1 of exchange transpose 16 vectors; those of fold leave the sum of vector i in lane i of
+// the first.
+template <int Stride>
+void exchange(vf (&x)[kLanes]) {
   for (int i = 0; i < kLanes; ++i) {
     if (i & Stride) continue;
     const vf p = x[i], q = x[i + Stride];
-    if constexpr (Stride == 8) {
-      x[i] = __builtin_shufflevector(p, q, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
-      x[i + 8] = __builtin_shufflevector(p, q, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
-    } else if constexpr (Stride == 4) {
-      x[i] = __builtin_shufflevector(p, q, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27);
-      x[i + 4] = __builtin_shufflevector(p, q, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
-    } else if constexpr (Stride == 2) {
-      x[i] = __builtin_shufflevector(p, q, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29);
-      x[i + 2] = __builtin_shufflevector(p, q, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
-    } else {
-      x[i] = __builtin_shufflevector(p, q, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30);
-      x[i + 1] = __builtin_shufflevector(p, q, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
-    }
+    x[i] = low<Stride>(p, q);
+    x[i + Stride] = high<Stride>(p, q);
+  }
+}
+template <int Stride>
+void fold(vf (&x)[kLanes]) {
+  for (int i = 0; i < Stride; ++i) {
+    x[i] = low<Stride>(x[i], x[i + Stride]) + high<Stride>(x[i], x[i + Stride]);
   }
 }
 
 // to[j][i] = from[i][j] for a 16 x 16 tile.
 inline void transpose_tile(const float* from, std::int64_t from_stride, float* to, std::int64_t to_stride) {
-  vf x[kLanes];
-  for (int i = 0; i < kLanes; ++i) x[i] = simd::load(from + i * from_stride);
-  exchange<8>(x);
-  exchange<4>(x);
-  exchange<2>(x);
-  exchange<1>(x);
-  for (int i = 0; i < kLanes; ++i) simd::store(to + i * to_stride, x[i]);
+  if constexpr (kNative == 16) {
+    vf x[kLanes];
+    for (int i = 0; i < kLanes; ++i) x[i] = simd::load(from + i * from_stride);
+    exchange<8>(x);
+    exchange<4>(x);
+    exchange<2>(x);
+    exchange<1>(x);
+    for (int i = 0; i < kLanes; ++i) simd::store(to + i * to_stride, x[i]);
+  } else {
+    for (int j = 0; j < 16; ++j) {
+      for (int i = 0; i < 16; ++i) to[j * to_stride + i] = from[i * from_stride + j];
+    }
+  }
 }
 // rows and columns are multiples of 16: to (columns, rows) = transpose of from (rows, columns).
 inline void transpose(const float* from, std::int64_t from_stride, float* to, std::int64_t to_stride,
@@ -112,28 +154,26 @@ inline void transpose(const float* from, std::int64_t from_stride, float* to, st
   }
 }
 
-// Lane i of the result is the sum of the lanes of the vector at from + i * stride: the transpose above with
-// an addition at each level, so half the vectors remain after each.
-inline vf sum_rows(const float* from, std::int64_t stride) {
-  vf x[8];
-  for (int i = 0; i < 8; ++i) {
-    const vf p = simd::load(from + i * stride), q = simd::load(from + (i + 8) * stride);
-    x[i] = __builtin_shufflevector(p, q, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
-           __builtin_shufflevector(p, q, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+// to[i] = the sum of the native vector at from + i * stride, for 16 vectors.
+inline void sum_rows(const float* from, std::int64_t stride, float* to) {
+  if constexpr (kNative == 16) {
+    vf x[kLanes];
+    for (int i = 0; i < 16; ++i) x[i] = simd::load(from + i * stride);
+    fold<8>(x);
+    fold<4>(x);
+    fold<2>(x);
+    fold<1>(x);
+    simd::store(to, x[0]);
+  } else {
+    for (int i = 0; i < 16; ++i) {
+      const float* row = from + i * stride;
+      float sum = 0;
+      for (int lane = 0; lane < kNative; lane += 4) {
+        sum += (row[lane] + row[lane + 1]) + (row[lane + 2] + row[lane + 3]);
+      }
+      to[i] = sum;
+    }
   }
-  for (int i = 0; i < 4; ++i) {
-    const vf p = x[i], q = x[i + 4];
-    x[i] = __builtin_shufflevector(p, q, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27) +
-           __builtin_shufflevector(p, q, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
-  }
-  for (int i = 0; i < 2; ++i) {
-    const vf p = x[i], q = x[i + 2];
-    x[i] = __builtin_shufflevector(p, q, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29) +
-           __builtin_shufflevector(p, q, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
-  }
-  const vf p = x[0], q = x[1];
-  return __builtin_shufflevector(p, q, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30) +
-         __builtin_shufflevector(p, q, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
 }
 
 // Scratch for whichever pieces run at the same time: one slot per thread, not per piece, so that memory is

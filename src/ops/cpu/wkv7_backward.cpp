@@ -39,7 +39,8 @@ struct Memory {
   float *dS, *states, *d, *slope, *packed, *sums, *dsa, *partial, *zero, *one;
   static std::int64_t floats(std::int64_t N) {
     const std::int64_t rows = std::min(N, kRows);
-    return N * N + (kWkv7Chunk + 1) * rows * N + kEntries * (2 + kPacked + 6) * N + rows * 2 * kLanes + 3 * N;
+    return N * N + (kWkv7Chunk + 1) * rows * N + kEntries * (2 + kPacked + 6) * N + rows * 2 * kNative +
+           3 * N;
   }
   Memory(float* base, std::int64_t head_size) : N(head_size), rows(std::min(N, kRows)) {
     const auto take = [&](std::int64_t floats) {
@@ -53,7 +54,7 @@ struct Memory {
     slope = take(kEntries * N);
     packed = take(kEntries * kPacked * N);
     sums = take(kEntries * 6 * N);
-    partial = take(rows * 2 * kLanes);
+    partial = take(rows * 2 * kNative);
     dsa = take(N);
     zero = take(N);
     one = take(N);
@@ -72,21 +73,14 @@ struct Pointers {
   const T *r, *w, *k, *v, *a, *b, *dy;
   const float* sa;
   T *dr, *dw, *dk, *dv, *da, *db;
-  Pointers(const Wkv7Args& x, const Wkv7Outs& o, const TensorView& dy_, const Wkv7Grads& g)
-      : r(x.r.as<T>()),
-        w(x.w.as<T>()),
-        k(x.k.as<T>()),
-        v(x.v.as<T>()),
-        a(x.a.as<T>()),
-        b(x.b.as<T>()),
-        dy(dy_ ? dy_.as<T>() : nullptr),
-        sa(o.sa.as<float>()),
-        dr(out(g.r)),
-        dw(out(g.w)),
-        dk(out(g.k)),
-        dv(out(g.v)),
-        da(out(g.a)),
-        db(out(g.b)) {}
+  Pointers(const Wkv7Args& x, const Wkv7Outs& o, const TensorView& y_grad, const Wkv7Grads& g) {
+    r = x.r.as<T>(), w = x.w.as<T>(), k = x.k.as<T>();
+    v = x.v.as<T>(), a = x.a.as<T>(), b = x.b.as<T>();
+    dy = y_grad ? y_grad.as<T>() : nullptr;
+    sa = o.sa.as<float>();
+    dr = out(g.r), dw = out(g.w), dk = out(g.k);
+    dv = out(g.v), da = out(g.a), db = out(g.b);
+  }
   static T* out(const GradSlot& slot) { return slot ? slot.view.as<T>() : nullptr; }
 };
 
@@ -187,12 +181,12 @@ class Head {
         if constexpr (std::is_same_v<T, float>) ahead.add_read(p_.sa + before);
       }
     }
-    const std::int64_t lines = (chunk.last_entry - e) * (rows / kLanes) * ((N_ + kTile - 1) / kTile);
+    const std::int64_t calls = (chunk.last_entry - e) * (rows / kLanes) * ((N_ + kTile - 1) / kTile);
     const bool inside = value + rows < N_;
     if (inside || chunk.index > 0) {
       const float* state =
           inside ? saved_state(chunk, chunk.index, value + rows) : saved_state(chunk, chunk.index - 1, 0);
-      if (state) ahead.state = state + lines * kLanes;
+      if (state) ahead.state = state + calls * Ahead::kStateStep;
     }
     return ahead;
   }
@@ -222,8 +216,9 @@ class Head {
                     m_.dS + value * N_ + tile, ahead);
       });
       for (std::int64_t i = 0; i < rows; i += kLanes) {
-        simd::store(sums.dv + value + i, sum_rows(m_.partial + i * 2 * kLanes, 2 * kLanes));
-        simd::store(m_.dsa + value + i, sum_rows(m_.partial + (i * 2 + 1) * kLanes, 2 * kLanes));
+        const float* partial = m_.partial + i * 2 * kNative;
+        sum_rows(partial, 2 * kNative, sums.dv + value + i);
+        sum_rows(partial + kNative, 2 * kNative, m_.dsa + value + i);
       }
       if (value + rows == N_) put_pass(chunk, e, sums);
     }
@@ -263,8 +258,10 @@ class Head {
     const float* from = m_.dS + value * N_;
     for_each_tile(N_, rows, [&](std::int64_t key, std::int64_t keys, std::int64_t tile) {
       for (std::int64_t i = 0; i < rows; ++i) {
-        put(to + i * N_ + key, keys, g_.s0.mode == GradMode::Accumulate,
-            [&](std::int64_t c) { return simd::load(from + tile + i * keys + c); });
+        for (std::int64_t c = 0; c < keys; ++c) {
+          float& x = to[i * N_ + key + c];
+          x = from[tile + i * keys + c] + (g_.s0.mode == GradMode::Accumulate ? x : 0.0f);
+        }
       }
     });
   }

@@ -5,12 +5,8 @@
 // tiles of up to kTile keys, each tile contiguous: kVectors is what fits the registers.
 namespace rt::cpu::wkv7_impl {
 
-#if defined(__AVX512F__)
-inline constexpr int kVectors = 2;
-#else
-inline constexpr int kVectors = 1;
-#endif
-inline constexpr std::int64_t kTile = kVectors * kLanes;
+inline constexpr int kVectors = kNative == 16 ? 2 : 1;
+inline constexpr std::int64_t kTile = kVectors * kNative;
 inline constexpr std::int64_t kRows = 64;
 
 // f(first key, keys, offset of the tile in a block of `rows` values) for every tile of a block.
@@ -23,8 +19,8 @@ void for_each_tile(std::int64_t N, std::int64_t rows, const F& f) {
 inline void to_tiles(const float* plain, float* tiles, std::int64_t N, std::int64_t rows) {
   for_each_tile(N, rows, [&](std::int64_t key, std::int64_t keys, std::int64_t tile) {
     for (std::int64_t i = 0; i < rows; ++i) {
-      for (std::int64_t c = 0; c < keys; c += kLanes) {
-        simd::store(tiles + tile + i * keys + c, simd::load(plain + i * N + key + c));
+      for (std::int64_t c = 0; c < keys; c += kNative) {
+        store_native(tiles + tile + i * keys + c, load_native(plain + i * N + key + c));
       }
     }
   });
@@ -49,7 +45,8 @@ struct Ahead {
   const std::byte *read[kMax], *written[kMax];
   int reads = 0, writes = 0;
   std::int64_t bytes_per_key = 0;
-  const float* state = nullptr;  // one line per call
+  const float* state = nullptr;  // kStateStep floats of it per call
+  static constexpr std::int64_t kStateStep = kTile * kLanes / kWkv7Chunk;
 
   template <class T>
   void add_read(const T* p) {
@@ -68,83 +65,84 @@ struct Ahead {
     }
     if (state) {
       __builtin_prefetch(state, 0, 2);
-      state += kLanes;
+      state += kStateStep;
     }
   }
 };
 
-// One tile of the recurrence: `after` (rows, 16 V) from `before`.
+// One tile of the recurrence: `after` (rows, V native vectors) from `before`.
 template <int V>
 void recompute_tile(const Entry& x, std::int64_t key, std::int64_t value, std::int64_t rows,
                     const float* before, float* after) {
-  vf d[V], k[V], b[V];
+  vn d[V], k[V], b[V];
   for (int u = 0; u < V; ++u) {
-    d[u] = simd::load(x.d + key + u * kLanes);
-    k[u] = simd::load(x.k + key + u * kLanes);
-    b[u] = simd::load(x.b + key + u * kLanes);
+    d[u] = load_native(x.d + key + u * kNative);
+    k[u] = load_native(x.k + key + u * kNative);
+    b[u] = load_native(x.b + key + u * kNative);
   }
   const float *sa = x.sa + value, *v = x.v + value;
   for (std::int64_t i = 0; i < rows; ++i) {
     const float sa_i = sa[i], v_i = v[i];
     for (int u = 0; u < V; ++u) {
-      const std::int64_t at = (i * V + u) * kLanes;
-      simd::store(after + at, simd::load(before + at) * d[u] + b[u] * sa_i + k[u] * v_i);
+      const std::int64_t at = (i * V + u) * kNative;
+      store_native(after + at, load_native(before + at) * d[u] + b[u] * sa_i + k[u] * v_i);
     }
   }
 }
 
 // One tile of the pass that finishes token x and starts token y, the one before; P is the state between them,
-// dsa that of x. `partial` (rows, 2, 16) collects dv and dsa of y over the tiles, First is the first of them.
+// dsa that of x. `partial` (rows, 2, native) collects dv and dsa of y over the tiles, First is the first of
+// them.
 template <int V, bool First>
 void backward_tile(const Entry& x, const Entry& y, const Sums& sums, const float* dsa, float* partial,
                    std::int64_t key, std::int64_t value, std::int64_t rows, const float* P, float* G,
                    Ahead& ahead) {
-  vf d[V], a[V], r[V], k[V], b[V], dw[V], da[V], dr[V], dk[V], db[V];
+  vn d[V], a[V], r[V], k[V], b[V], dw[V], da[V], dr[V], dk[V], db[V];
   for (int u = 0; u < V; ++u) {
-    const std::int64_t c = key + u * kLanes;
-    d[u] = simd::load(x.d + c);
-    a[u] = simd::load(x.a + c);
-    r[u] = simd::load(y.r + c);
-    k[u] = simd::load(y.k + c);
-    b[u] = simd::load(y.b + c);
-    dw[u] = value == 0 ? vf{} : simd::load(sums.dw + c);
-    da[u] = value == 0 ? vf{} : simd::load(sums.da + c);
-    dr[u] = value == 0 ? vf{} : simd::load(sums.dr + c);
-    dk[u] = value == 0 ? vf{} : simd::load(sums.dk + c);
-    db[u] = value == 0 ? vf{} : simd::load(sums.db + c);
+    const std::int64_t c = key + u * kNative;
+    d[u] = load_native(x.d + c);
+    a[u] = load_native(x.a + c);
+    r[u] = load_native(y.r + c);
+    k[u] = load_native(y.k + c);
+    b[u] = load_native(y.b + c);
+    dw[u] = value == 0 ? vn{} : load_native(sums.dw + c);
+    da[u] = value == 0 ? vn{} : load_native(sums.da + c);
+    dr[u] = value == 0 ? vn{} : load_native(sums.dr + c);
+    dk[u] = value == 0 ? vn{} : load_native(sums.dk + c);
+    db[u] = value == 0 ? vn{} : load_native(sums.db + c);
   }
   const float *dy = y.dy + value, *v = y.v + value, *sa = y.sa + value;
   dsa += value;
   for (std::int64_t block = 0; block < rows; block += kLanes) {
-    ahead.prefetch(key, V * kLanes, static_cast<int>(block / kLanes), static_cast<int>(rows / kLanes));
-    for (std::int64_t i = block; i < block + kLanes; ++i, partial += 2 * kLanes) {
+    ahead.prefetch(key, V * kNative, static_cast<int>(block / kLanes), static_cast<int>(rows / kLanes));
+    for (std::int64_t i = block; i < block + kLanes; ++i, partial += 2 * kNative) {
       const float dsa_i = dsa[i], dy_i = dy[i], v_i = v[i], sa_i = sa[i];
-      vf dv = First ? vf{} : simd::load(partial), next = First ? vf{} : simd::load(partial + kLanes);
+      vn dv = First ? vn{} : load_native(partial), next = First ? vn{} : load_native(partial + kNative);
       for (int u = 0; u < V; ++u) {
-        const std::int64_t at = (i * V + u) * kLanes;
-        const vf p = simd::load(P + at);
-        vf g = simd::load(G + at);
+        const std::int64_t at = (i * V + u) * kNative;
+        const vn p = load_native(P + at);
+        vn g = load_native(G + at);
         dw[u] += g * p;
         da[u] += p * dsa_i;
         g = g * d[u] + a[u] * dsa_i + r[u] * dy_i;
-        simd::store(G + at, g);
+        store_native(G + at, g);
         dr[u] += p * dy_i;
         dk[u] += g * v_i;
         db[u] += g * sa_i;
         dv += g * k[u];
         next += g * b[u];
       }
-      simd::store(partial, dv);
-      simd::store(partial + kLanes, next);
+      store_native(partial, dv);
+      store_native(partial + kNative, next);
     }
   }
   for (int u = 0; u < V; ++u) {
-    const std::int64_t c = key + u * kLanes;
-    simd::store(sums.dw + c, dw[u]);
-    simd::store(sums.da + c, da[u]);
-    simd::store(sums.dr + c, dr[u]);
-    simd::store(sums.dk + c, dk[u]);
-    simd::store(sums.db + c, db[u]);
+    const std::int64_t c = key + u * kNative;
+    store_native(sums.dw + c, dw[u]);
+    store_native(sums.da + c, da[u]);
+    store_native(sums.dr + c, dr[u]);
+    store_native(sums.dk + c, dk[u]);
+    store_native(sums.db + c, db[u]);
   }
 }
 

@@ -10,11 +10,7 @@ using namespace wkv7_impl;
 // One piece is a head and a block of value lanes: rows of S are independent of each other. Inside, S is kept
 // transposed, [key][lane], so that one pass over it per token updates it, forms y and forms the next token's
 // sa with no horizontal sum. The block is what fits the registers: y, sa, the next sa and v.
-#if defined(__AVX512F__)
-constexpr std::int64_t kMaxLanes = 64;
-#else
-constexpr std::int64_t kMaxLanes = 32;
-#endif
+constexpr std::int64_t kMaxLanes = 4 * kNative;
 constexpr std::int64_t kPack = 8;  // tokens prepared at a time: S and they share the first-level cache
 static_assert(kWkv7Chunk % kPack == 0);
 
@@ -102,25 +98,26 @@ struct Inputs {
   }
 };
 
-// One token: S (N, 16 V) and sa advance, y is formed. ahead(c) is called for c = 0, 16, ... on the way.
+// One token: S (N, V native vectors) and sa advance, y is formed. ahead(c) is called for c = 0, 16, ... on
+// the way.
 template <int V, class Ahead>
-void advance(const Token& x, std::int64_t N, float* S, vf (&sa_io)[V], vf (&y_out)[V], std::int64_t lane,
+void advance(const Token& x, std::int64_t N, float* S, vn (&sa_io)[V], vn (&y_out)[V], std::int64_t lane,
              const Ahead& ahead) {
-  vf v[V], sa[V], y[V], next[V];  // copies: through the references they would live in memory
+  vn v[V], sa[V], y[V], next[V];  // copies: through the references they would live in memory
   for (int u = 0; u < V; ++u) {
-    v[u] = simd::load(x.v + lane + u * kLanes);
+    v[u] = load_native(x.v + lane + u * kNative);
     sa[u] = sa_io[u];
-    next[u] = y[u] = vf{};
+    next[u] = y[u] = vn{};
   }
   for (std::int64_t c = 0; c < N; c += kLanes) {
     ahead(c);
     for (std::int64_t j = c; j < c + kLanes; ++j) {
       const float d = x.d[j], b = x.b[j], k = x.k[j], r = x.r[j], a = x.next_a[j];
-      float* row = S + j * (V * kLanes);
+      float* row = S + j * (V * kNative);
       for (int u = 0; u < V; ++u) {
-        vf s = simd::load(row + u * kLanes);
+        vn s = load_native(row + u * kNative);
         s = s * d + sa[u] * b + v[u] * k;
-        simd::store(row + u * kLanes, s);
+        store_native(row + u * kNative, s);
         y[u] += s * r;
         next[u] += s * a;
       }
@@ -133,9 +130,20 @@ void advance(const Token& x, std::int64_t N, float* S, vf (&sa_io)[V], vf (&y_ou
 }
 
 template <class T, int V>
+void store_row(T* to, const vn (&x)[V]) {
+  if constexpr (std::is_same_v<T, float>) {
+    for (int u = 0; u < V; ++u) store_native(to + u * kNative, x[u]);
+  } else {
+    float wide[V * kNative];
+    store_row(wide, x);
+    for (int c = 0; c < V * kNative; c += kLanes) simd::store(to + c, simd::load(wide + c));
+  }
+}
+
+template <class T, int V>
 void forward_block(const Wkv7Args& a, const Wkv7Outs& o, std::int64_t head, std::int64_t lane,
                    float* scratch) {
-  constexpr std::int64_t W = V * kLanes;
+  constexpr std::int64_t W = V * kNative;
   const Plan plan(a);
   const std::int64_t N = plan.N, H = a.r.shape[2] / N, b = head / H;
   const std::int64_t chunks = (plan.T + kWkv7Chunk - 1) / kWkv7Chunk;
@@ -143,12 +151,12 @@ void forward_block(const Wkv7Args& a, const Wkv7Outs& o, std::int64_t head, std:
   T* y_rows = o.y.as<T>() + lane;
   float* sa_rows = o.sa ? o.sa.as<float>() + lane : nullptr;
   float* S = scratch;
-  vf sa[V] = {}, y[V];
+  vn sa[V] = {}, y[V];
   if (a.s0 && !is_reset(a, b, 0)) {
     transpose(a.s0.as<float>() + (head * N + lane) * N, N, S, W, W, N);
     for (std::int64_t j = 0; j < N; ++j) {
       for (int u = 0; u < V; ++u) {
-        sa[u] += simd::load(S + j * W + u * kLanes) * static_cast<float>(in.a[in.row(0) + j]);
+        sa[u] += load_native(S + j * W + u * kNative) * static_cast<float>(in.a[in.row(0) + j]);
       }
     }
   } else {
@@ -161,15 +169,16 @@ void forward_block(const Wkv7Args& a, const Wkv7Outs& o, std::int64_t head, std:
       transpose(S, W, o.chunk_states.as<float>() + (at * N + lane) * N, N, N, W);
     }
     const std::int64_t at = in.row(t);
-    for (int u = 0; sa_rows && u < V; ++u) simd::store(sa_rows + at + u * kLanes, sa[u]);
+    if (sa_rows) store_row(sa_rows + at, sa);
     const std::int64_t out_later = in.row(std::min(t + 2, plan.T - 1));
-    advance<V>(in.token(t), N, S, sa, y, lane, [&] [[gnu::always_inline]] (std::int64_t c) {
-      in.prefetch(t + kPack, c);
-      if (c >= W) return;
-      __builtin_prefetch(y_rows + out_later + c, 1, 2);
-      if (sa_rows) __builtin_prefetch(sa_rows + out_later + c, 1, 2);
-    });
-    for (int u = 0; u < V; ++u) simd::store(y_rows + at + u * kLanes, y[u]);
+    advance<V>(
+        in.token(t), N, S, sa, y, lane, [&](std::int64_t c) __attribute__((always_inline)) {
+          in.prefetch(t + kPack, c);
+          if (c >= W) return;
+          __builtin_prefetch(y_rows + out_later + c, 1, 2);
+          if (sa_rows) __builtin_prefetch(sa_rows + out_later + c, 1, 2);
+        });
+    store_row(y_rows + at, y);
   }
   transpose(S, W, o.state.as<float>() + (head * N + lane) * N, N, N, W);
 }
@@ -187,12 +196,13 @@ void wkv7_forward(ExecContext& ctx, const Wkv7Args& a, const Wkv7Outs& o) {
       for (std::int64_t i = first; i < end; ++i) {
         const std::int64_t head = i / plan.blocks, lane = i % plan.blocks * plan.lanes;
         scratch.lend([&](float* memory) {
-          switch (std::min(plan.lanes, plan.N - lane) / kLanes) {
-            case 1: return forward_block<T, 1>(a, o, head, lane, memory);
-            case 2: return forward_block<T, 2>(a, o, head, lane, memory);
-            case 3: return forward_block<T, 3>(a, o, head, lane, memory);
-            default: return forward_block<T, 4>(a, o, head, lane, memory);
+          const auto vectors = std::min(plan.lanes, plan.N - lane) / kNative;
+          if (vectors == 4) return forward_block<T, 4>(a, o, head, lane, memory);
+          if constexpr (kNative == 16) {
+            if (vectors == 3) return forward_block<T, 3>(a, o, head, lane, memory);
+            if (vectors == 1) return forward_block<T, 1>(a, o, head, lane, memory);
           }
+          return forward_block<T, 2>(a, o, head, lane, memory);
         });
       }
     });

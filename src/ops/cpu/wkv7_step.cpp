@@ -10,38 +10,41 @@ constexpr std::int64_t kMaxHead = 256;
 // 16 rows of S at a time, [value][key] as the caller keeps it: S is read and written once, the sums over keys
 // are taken 16 at a time.
 template <class T>
-void step_head(const Wkv7Args& a, const Wkv7Outs& o, std::int64_t head) {
-  const std::int64_t N = a.head_size, H = a.r.shape[2] / N, b = head / H;
-  const std::int64_t at = row_offset(a, b, 0, head % H);
-  const T *wr = a.w.as<T>() + at, *kr = a.k.as<T>() + at, *vr = a.v.as<T>() + at, *rr = a.r.as<T>() + at;
-  const T *ar = a.a.as<T>() + at, *br = a.b.as<T>() + at;
-  const bool cut = is_reset(a, b, 0);
-  vf d[kMaxHead / kLanes];
-  for (std::int64_t c = 0; c < N; c += kLanes) d[c / kLanes] = decay(simd::load(wr + c), a.decay).d;
+void step_head(const Wkv7Args& x, const Wkv7Outs& o, std::int64_t head) {
+  const std::int64_t N = x.head_size, H = x.r.shape[2] / N, batch = head / H;
+  const std::int64_t at = row_offset(x, batch, 0, head % H);
+  float d[kMaxHead], r[kMaxHead], k[kMaxHead], v[kMaxHead], a[kMaxHead], b[kMaxHead];
+  decay_row(x.w.as<T>() + at, N, x.decay, d);
+  widen(x.r.as<T>() + at, r, N);
+  widen(x.k.as<T>() + at, k, N);
+  widen(x.v.as<T>() + at, v, N);
+  widen(x.a.as<T>() + at, a, N);
+  widen(x.b.as<T>() + at, b, N);
   float* S = o.state.as<float>() + head * N * N;
-  if (cut) std::fill_n(S, N * N, 0.0f);
-  float partial[kLanes * kLanes];
+  if (is_reset(x, batch, 0)) std::fill_n(S, N * N, 0.0f);
+  float partial[kLanes * kNative], sums[kLanes];
   for (std::int64_t i = 0; i < N; i += kLanes) {
-    float* rows = S + i * N;
-    float sa[kLanes], v[kLanes];
     for (int u = 0; u < kLanes; ++u) {
-      vf sum{};
-      for (std::int64_t c = 0; c < N; c += kLanes) sum += simd::load(rows + u * N + c) * simd::load(ar + c);
-      simd::store(partial + u * kLanes, sum);
+      const float* row = S + (i + u) * N;
+      vn sum{};
+      for (std::int64_t c = 0; c < N; c += kNative) sum += load_native(row + c) * load_native(a + c);
+      store_native(partial + u * kNative, sum);
     }
-    simd::store(sa, sum_rows(partial, kLanes));
-    simd::store(v, simd::load(vr + i));
+    sum_rows(partial, kNative, sums);
     for (int u = 0; u < kLanes; ++u) {
-      vf sum{};
-      for (std::int64_t c = 0; c < N; c += kLanes) {
-        const vf s = simd::load(rows + u * N + c) * d[c / kLanes] + simd::load(br + c) * sa[u] +
-                     simd::load(kr + c) * v[u];
-        simd::store(rows + u * N + c, s);
-        sum += s * simd::load(rr + c);
+      float* row = S + (i + u) * N;
+      const float sa = sums[u], v_i = v[i + u];
+      vn sum{};
+      for (std::int64_t c = 0; c < N; c += kNative) {
+        const vn s =
+            load_native(row + c) * load_native(d + c) + load_native(b + c) * sa + load_native(k + c) * v_i;
+        store_native(row + c, s);
+        sum += s * load_native(r + c);
       }
-      simd::store(partial + u * kLanes, sum);
+      store_native(partial + u * kNative, sum);
     }
-    simd::store(o.y.as<T>() + at + i, sum_rows(partial, kLanes));
+    sum_rows(partial, kNative, sums);
+    simd::store(o.y.as<T>() + at + i, simd::load(sums));
   }
 }
 
