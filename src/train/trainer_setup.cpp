@@ -62,7 +62,7 @@ Trainer::Trainer(RunConfig config) : config_(std::move(config)), dir_(config_.ru
   total_steps_ = plan_.steps;
   check_disk();
   log::info("plan", "resolved before the first step");
-  console_->say(describe(plan_));
+  if (config_.log.console != config::Console::Quiet) console_->say(describe(plan_));
   build_model();
   start_or_resume();
   started_ = last_save_ = last_report_ = std::chrono::steady_clock::now();
