@@ -4,7 +4,7 @@
 
 namespace rt::cpu {
 namespace {
-using vd = double __attribute__((vector_size(128)));
+using vd = double __attribute__((vector_size(8 * simd::kLanes)));
 }
 
 ColumnSums::ColumnSums(ExecContext& ctx, const RowPlan& plan, std::int64_t count)

@@ -2,21 +2,28 @@
 #include <bit>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "rt/core/dtype.h"
 #include "rt/core/error.h"
 
-// 16 float lanes with the compiler's vector extensions: one AVX-512 register, two AVX ones, four of NEON or
-// SSE. Kernels are templates over the storage type (float, bf16); arithmetic is float.
+// One native register of float lanes with the compiler's vector extensions (g++ keeps wider vectors in
+// memory). Kernels are templates over the storage type (float, bf16); arithmetic is float.
 namespace rt::simd {
 
+#if defined(__AVX512F__)
 inline constexpr int kLanes = 16;
-using vf = float __attribute__((vector_size(64)));
-using vi = std::int32_t __attribute__((vector_size(64)));
-using vu = std::uint32_t __attribute__((vector_size(64)));
-using vh = std::uint16_t __attribute__((vector_size(32)));
+#elif defined(__AVX__)
+inline constexpr int kLanes = 8;
+#else
+inline constexpr int kLanes = 4;
+#endif
+using vf = float __attribute__((vector_size(4 * kLanes)));
+using vi = std::int32_t __attribute__((vector_size(4 * kLanes)));
+using vu = std::uint32_t __attribute__((vector_size(4 * kLanes)));
+using vh = std::uint16_t __attribute__((vector_size(2 * kLanes)));
 
-inline vf splat(float x) { return vf{} + x; }
+inline vf splat(float x) { return x - vf{}; }  // unlike x + 0, foldable: it keeps -0
 inline vf load(const float* p) {
   vf v;
   std::memcpy(&v, p, sizeof(v));
@@ -35,7 +42,7 @@ inline void store(bf16* p, vf v) {
   const vh h = __builtin_convertvector((v != v) ? nan : rounded, vh);
   std::memcpy(p, &h, sizeof(h));
 }
-// The first n lanes (0 < n < 16); the rest reads as zero and is not written.
+// The first n lanes (0 < n < kLanes); the rest reads as zero and is not written.
 template <class T>
 vf load_n(const T* p, std::int64_t n) {
   T part[kLanes] = {};
@@ -64,10 +71,21 @@ void store_tail(T* p, vf v, std::int64_t left) {
 
 inline vf max(vf a, vf b) { return a > b ? a : b; }
 inline vf min(vf a, vf b) { return a < b ? a : b; }
+#if __has_builtin(__builtin_shufflevector)
+#define RT_SHUFFLE(mask, p, q, ...) __builtin_shufflevector(p, q, __VA_ARGS__)
+#else
+#define RT_SHUFFLE(mask, p, q, ...) __builtin_shuffle(p, q, mask{__VA_ARGS__})  // g++ 11
+#endif
+
+template <int Shift, std::size_t... I>
+vf rotate(vf v, std::index_sequence<I...>) {
+  return RT_SHUFFLE(vi, v, v, static_cast<int>((I + Shift) % kLanes)...);
+}
 inline float sum(vf v) {  // a fixed tree, by halves
-  v += __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15);
-  v += __builtin_shufflevector(v, v, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7);
-  v += __builtin_shufflevector(v, v, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3);
+  constexpr auto lanes = std::make_index_sequence<kLanes>();
+  if constexpr (kLanes > 8) v += rotate<8>(v, lanes);
+  if constexpr (kLanes > 4) v += rotate<4>(v, lanes);
+  v += rotate<2>(v, lanes);
   return v[0] + v[1];
 }
 
@@ -99,7 +117,7 @@ inline vf tanh(vf x) {
   p = p * z - 3.33332819422e-1f;
   const vf small = p * z * x + x;
   const vf large = 1.0f - 2.0f / (exp(2.0f * x) + 1.0f);
-  return (x < 0.625f) & (x > -0.625f) ? small : large;
+  return ((x < 0.625f) & (x > -0.625f)) ? small : large;
 }
 
 // Calls f with a value of the storage type behind dtype: dispatch_storage(x.dtype, [&]<class T>(T) { ... });

@@ -11,24 +11,15 @@
 // Shared ground of the CPU kernels of wkv7: tile shuffles, decays, and scratch per worker.
 namespace rt::cpu::wkv7_impl {
 
-using simd::kLanes;
 using simd::vf;
 
-// The inner loops use the machine's own vectors: g++ keeps wider ones in memory.
-#if defined(__AVX512F__)
-inline constexpr int kNative = 16;
-#elif defined(__AVX__)
-inline constexpr int kNative = 8;
-#else
-inline constexpr int kNative = 4;
-#endif
-using vn = float __attribute__((vector_size(4 * kNative)));
-inline vn load_native(const float* p) {
-  vn v;
-  std::memcpy(&v, p, sizeof(v));
-  return v;
-}
-inline void store_native(float* p, vn v) { std::memcpy(p, &v, sizeof(v)); }
+inline constexpr int kNative = simd::kLanes;
+inline constexpr int kSide = 16;  // of the tiles of S; head sizes are multiples of it
+using v16 = float __attribute__((vector_size(4 * kSide)));
+using m16 = std::int32_t __attribute__((vector_size(4 * kSide)));
+using vn = vf;
+inline vn load_native(const float* p) { return simd::load(p); }
+inline void store_native(float* p, vn v) { simd::store(p, v); }
 
 // Element (b, t, first channel of head h) of a (B, T, C) view.
 inline std::int64_t row_offset(const Wkv7Args& a, std::int64_t b, std::int64_t t, std::int64_t h) {
@@ -40,7 +31,7 @@ inline bool is_reset(const Wkv7Args& a, std::int64_t b, std::int64_t t) {
 
 template <class T>
 void widen(const T* from, float* to, std::int64_t n) {
-  for (std::int64_t c = 0; c < n; c += kLanes) simd::store(to + c, simd::load(from + c));
+  for (std::int64_t c = 0; c < n; c += kNative) simd::store(to + c, simd::load(from + c));
 }
 
 // d = decay of raw w, slope = d decay / d w. Finite for every finite w.
@@ -72,7 +63,7 @@ inline DecayVectors decay(vf w, Wkv7Decay kind) {
 template <class T>
 void decay_row(const T* w, std::int64_t N, Wkv7Decay kind, float* d, float* slope = nullptr) {
   const auto each = [&](auto constant_kind) {
-    for (std::int64_t c = 0; c < N; c += kLanes) {
+    for (std::int64_t c = 0; c < N; c += kNative) {
       const DecayVectors x = decay(simd::load(w + c), constant_kind());
       simd::store(d + c, x.d);
       if (slope) simd::store(slope + c, x.slope);
@@ -87,57 +78,44 @@ void decay_row(const T* w, std::int64_t N, Wkv7Decay kind, float* d, float* slop
 
 // One level of a butterfly over vectors of 16 lanes: of two vectors, the lanes with bit Stride clear (low) or
 // set (high), those of q moved next to those of p.
-template <int Stride>
-vf low(vf p, vf q) {
-  if constexpr (Stride == 8)
-    return __builtin_shufflevector(p, q, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23);
-  else if constexpr (Stride == 4)
-    return __builtin_shufflevector(p, q, 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27);
-  else if constexpr (Stride == 2)
-    return __builtin_shufflevector(p, q, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29);
-  else
-    return __builtin_shufflevector(p, q, 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30);
+template <int Stride, std::size_t... I>
+v16 low(v16 p, v16 q, std::index_sequence<I...>) {
+  return RT_SHUFFLE(m16, p, q, static_cast<int>(I & Stride ? I - Stride + kSide : I)...);
 }
-template <int Stride>
-vf high(vf p, vf q) {
-  if constexpr (Stride == 8)
-    return __builtin_shufflevector(p, q, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
-  else if constexpr (Stride == 4)
-    return __builtin_shufflevector(p, q, 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
-  else if constexpr (Stride == 2)
-    return __builtin_shufflevector(p, q, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
-  else
-    return __builtin_shufflevector(p, q, 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
+template <int Stride, std::size_t... I>
+v16 high(v16 p, v16 q, std::index_sequence<I...>) {
+  return RT_SHUFFLE(m16, p, q, static_cast<int>(I & Stride ? I + kSide : I + Stride)...);
 }
+inline constexpr auto kLanes16 = std::make_index_sequence<kSide>();
 
 // Levels 8, 4, 2, 1 of exchange transpose 16 vectors; those of fold leave the sum of vector i in lane i of
 // the first.
 template <int Stride>
-void exchange(vf (&x)[kLanes]) {
-  for (int i = 0; i < kLanes; ++i) {
+void exchange(v16 (&x)[kSide]) {
+  for (int i = 0; i < kSide; ++i) {
     if (i & Stride) continue;
-    const vf p = x[i], q = x[i + Stride];
-    x[i] = low<Stride>(p, q);
-    x[i + Stride] = high<Stride>(p, q);
+    const v16 p = x[i], q = x[i + Stride];
+    x[i] = low<Stride>(p, q, kLanes16);
+    x[i + Stride] = high<Stride>(p, q, kLanes16);
   }
 }
 template <int Stride>
-void fold(vf (&x)[kLanes]) {
+void fold(v16 (&x)[kSide]) {
   for (int i = 0; i < Stride; ++i) {
-    x[i] = low<Stride>(x[i], x[i + Stride]) + high<Stride>(x[i], x[i + Stride]);
+    x[i] = low<Stride>(x[i], x[i + Stride], kLanes16) + high<Stride>(x[i], x[i + Stride], kLanes16);
   }
 }
 
 // to[j][i] = from[i][j] for a 16 x 16 tile.
 inline void transpose_tile(const float* from, std::int64_t from_stride, float* to, std::int64_t to_stride) {
   if constexpr (kNative == 16) {
-    vf x[kLanes];
-    for (int i = 0; i < kLanes; ++i) x[i] = simd::load(from + i * from_stride);
+    v16 x[kSide];
+    for (int i = 0; i < kSide; ++i) std::memcpy(&x[i], from + i * from_stride, sizeof(v16));
     exchange<8>(x);
     exchange<4>(x);
     exchange<2>(x);
     exchange<1>(x);
-    for (int i = 0; i < kLanes; ++i) simd::store(to + i * to_stride, x[i]);
+    for (int i = 0; i < kSide; ++i) std::memcpy(to + i * to_stride, &x[i], sizeof(v16));
   } else {
     for (int j = 0; j < 16; ++j) {
       for (int i = 0; i < 16; ++i) to[j * to_stride + i] = from[i * from_stride + j];
@@ -147,8 +125,8 @@ inline void transpose_tile(const float* from, std::int64_t from_stride, float* t
 // rows and columns are multiples of 16: to (columns, rows) = transpose of from (rows, columns).
 inline void transpose(const float* from, std::int64_t from_stride, float* to, std::int64_t to_stride,
                       std::int64_t rows, std::int64_t columns) {
-  for (std::int64_t i = 0; i < rows; i += kLanes) {
-    for (std::int64_t j = 0; j < columns; j += kLanes) {
+  for (std::int64_t i = 0; i < rows; i += kSide) {
+    for (std::int64_t j = 0; j < columns; j += kSide) {
       transpose_tile(from + i * from_stride + j, from_stride, to + j * to_stride + i, to_stride);
     }
   }
@@ -157,13 +135,13 @@ inline void transpose(const float* from, std::int64_t from_stride, float* to, st
 // to[i] = the sum of the native vector at from + i * stride, for 16 vectors.
 inline void sum_rows(const float* from, std::int64_t stride, float* to) {
   if constexpr (kNative == 16) {
-    vf x[kLanes];
-    for (int i = 0; i < 16; ++i) x[i] = simd::load(from + i * stride);
+    v16 x[kSide];
+    for (int i = 0; i < 16; ++i) std::memcpy(&x[i], from + i * stride, sizeof(v16));
     fold<8>(x);
     fold<4>(x);
     fold<2>(x);
     fold<1>(x);
-    simd::store(to, x[0]);
+    std::memcpy(to, &x[0], sizeof(v16));
   } else {
     for (int i = 0; i < 16; ++i) {
       const float* row = from + i * stride;

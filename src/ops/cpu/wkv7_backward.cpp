@@ -181,7 +181,7 @@ class Head {
         if constexpr (std::is_same_v<T, float>) ahead.add_read(p_.sa + before);
       }
     }
-    const std::int64_t calls = (chunk.last_entry - e) * (rows / kLanes) * ((N_ + kTile - 1) / kTile);
+    const std::int64_t calls = (chunk.last_entry - e) * (rows / kSide) * ((N_ + kTile - 1) / kTile);
     const bool inside = value + rows < N_;
     if (inside || chunk.index > 0) {
       const float* state =
@@ -215,7 +215,7 @@ class Head {
         tile_kernel(x, y, sums, m_.dsa, m_.partial, key, value, rows, m_.state(e - 1) + tile,
                     m_.dS + value * N_ + tile, ahead);
       });
-      for (std::int64_t i = 0; i < rows; i += kLanes) {
+      for (std::int64_t i = 0; i < rows; i += kSide) {
         const float* partial = m_.partial + i * 2 * kNative;
         sum_rows(partial, 2 * kNative, sums.dv + value + i);
         sum_rows(partial + kNative, 2 * kNative, m_.dsa + value + i);
@@ -227,7 +227,7 @@ class Head {
   template <class U, class F>
   static void put(U* row, std::int64_t n, bool accumulate, const F& value) {
     if (!row) return;
-    for (std::int64_t c = 0; c < n; c += kLanes) {
+    for (std::int64_t c = 0; c < n; c += kNative) {
       vf x = value(c);
       if (accumulate) x += simd::load(row + c);
       simd::store(row + c, x);

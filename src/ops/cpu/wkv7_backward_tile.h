@@ -46,7 +46,7 @@ struct Ahead {
   int reads = 0, writes = 0;
   std::int64_t bytes_per_key = 0;
   const float* state = nullptr;  // kStateStep floats of it per call
-  static constexpr std::int64_t kStateStep = kTile * kLanes / kWkv7Chunk;
+  static constexpr std::int64_t kStateStep = kTile * kSide / kWkv7Chunk;
 
   template <class T>
   void add_read(const T* p) {
@@ -59,7 +59,7 @@ struct Ahead {
   // Every `step`th row from `first`, `keys` keys from `key`. always_inline: g++ takes a function that only
   // prefetches for one without effect and drops calls.
   [[gnu::always_inline]] inline void prefetch(std::int64_t key, std::int64_t keys, int first, int step) {
-    for (std::int64_t c = key; c < key + keys; c += kLanes) {
+    for (std::int64_t c = key; c < key + keys; c += kSide) {
       for (int i = first; i < reads; i += step) __builtin_prefetch(read[i] + c * bytes_per_key, 0, 2);
       for (int i = first; i < writes; i += step) __builtin_prefetch(written[i] + c * bytes_per_key, 1, 2);
     }
@@ -113,9 +113,9 @@ void backward_tile(const Entry& x, const Entry& y, const Sums& sums, const float
   }
   const float *dy = y.dy + value, *v = y.v + value, *sa = y.sa + value;
   dsa += value;
-  for (std::int64_t block = 0; block < rows; block += kLanes) {
-    ahead.prefetch(key, V * kNative, static_cast<int>(block / kLanes), static_cast<int>(rows / kLanes));
-    for (std::int64_t i = block; i < block + kLanes; ++i, partial += 2 * kNative) {
+  for (std::int64_t block = 0; block < rows; block += kSide) {
+    ahead.prefetch(key, V * kNative, static_cast<int>(block / kSide), static_cast<int>(rows / kSide));
+    for (std::int64_t i = block; i < block + kSide; ++i, partial += 2 * kNative) {
       const float dsa_i = dsa[i], dy_i = dy[i], v_i = v[i], sa_i = sa[i];
       vn dv = First ? vn{} : load_native(partial), next = First ? vn{} : load_native(partial + kNative);
       for (int u = 0; u < V; ++u) {

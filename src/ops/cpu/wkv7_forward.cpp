@@ -109,9 +109,9 @@ void advance(const Token& x, std::int64_t N, float* S, vn (&sa_io)[V], vn (&y_ou
     sa[u] = sa_io[u];
     next[u] = y[u] = vn{};
   }
-  for (std::int64_t c = 0; c < N; c += kLanes) {
+  for (std::int64_t c = 0; c < N; c += kSide) {
     ahead(c);
-    for (std::int64_t j = c; j < c + kLanes; ++j) {
+    for (std::int64_t j = c; j < c + kSide; ++j) {
       const float d = x.d[j], b = x.b[j], k = x.k[j], r = x.r[j], a = x.next_a[j];
       float* row = S + j * (V * kNative);
       for (int u = 0; u < V; ++u) {
@@ -136,7 +136,7 @@ void store_row(T* to, const vn (&x)[V]) {
   } else {
     float wide[V * kNative];
     store_row(wide, x);
-    for (int c = 0; c < V * kNative; c += kLanes) simd::store(to + c, simd::load(wide + c));
+    for (int c = 0; c < V * kNative; c += kNative) simd::store(to + c, simd::load(wide + c));
   }
 }
 

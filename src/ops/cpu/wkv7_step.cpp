@@ -22,16 +22,16 @@ void step_head(const Wkv7Args& x, const Wkv7Outs& o, std::int64_t head) {
   widen(x.b.as<T>() + at, b, N);
   float* S = o.state.as<float>() + head * N * N;
   if (is_reset(x, batch, 0)) std::fill_n(S, N * N, 0.0f);
-  float partial[kLanes * kNative], sums[kLanes];
-  for (std::int64_t i = 0; i < N; i += kLanes) {
-    for (int u = 0; u < kLanes; ++u) {
+  float partial[kSide * kNative], sums[kSide];
+  for (std::int64_t i = 0; i < N; i += kSide) {
+    for (int u = 0; u < kSide; ++u) {
       const float* row = S + (i + u) * N;
       vn sum{};
       for (std::int64_t c = 0; c < N; c += kNative) sum += load_native(row + c) * load_native(a + c);
       store_native(partial + u * kNative, sum);
     }
     sum_rows(partial, kNative, sums);
-    for (int u = 0; u < kLanes; ++u) {
+    for (int u = 0; u < kSide; ++u) {
       float* row = S + (i + u) * N;
       const float sa = sums[u], v_i = v[i + u];
       vn sum{};
@@ -44,7 +44,7 @@ void step_head(const Wkv7Args& x, const Wkv7Outs& o, std::int64_t head) {
       store_native(partial + u * kNative, sum);
     }
     sum_rows(partial, kNative, sums);
-    simd::store(o.y.as<T>() + at + i, simd::load(sums));
+    for (int u = 0; u < kSide; u += kNative) simd::store(o.y.as<T>() + at + i + u, simd::load(sums + u));
   }
 }
 
