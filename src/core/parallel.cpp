@@ -18,7 +18,7 @@ namespace rt {
 namespace {
 
 // How long an idle worker polls before it sleeps: ops of small models follow each other within microseconds.
-constexpr int kSpins = 20000;
+constexpr int kSpins = 4000;
 thread_local bool inside_parallel = false;
 
 int available_cores() {

@@ -52,6 +52,7 @@ const data::TokenSet* Corpus::keep(const RunConfig& config, const fs::path& dir)
          "{} was tokenized with another {} vocabulary ({}) than the run's ({}). Re-run data prepare.",
          dir.string(), own.type(), hex(own.fingerprint()), hex(tokenizer_->fingerprint()));
   }
+  for (const data::TokenFile& shard : set->shards()) mapped_ += shard.file_bytes();
   const auto* opened = set.get();
   owned_.push_back(std::move(set));
   return opened;

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "rt/core/error.h"
+#include "rt/ops/gemm_rate.h"
 #include "rt/optim/optimizer.h"
 #include "rt/train/machine.h"
 #include "rt/train/micro_step.h"
@@ -55,7 +56,6 @@ Plan plan_for(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
   plan.scratch = std::max(train.scratch().high_water(), evaluate.scratch().high_water());
   plan.grad_pool = train.grads().high_water();
   plan.batches = 6 * static_cast<std::size_t>(shape.numel()) * 9;  // the prefetch ring: ids, targets, resets
-  plan.program = rss_bytes();
   plan.saved_peak = by_name(train.saved().peak());
   plan.scratch_peak = by_name(train.scratch().peak());
   plan.checkpoint = 3 * 4 * static_cast<std::size_t>(plan.parameters);
@@ -89,16 +89,27 @@ ModelSpec model_spec(const config::ModelSection& section, std::int64_t tokenizer
 
 DType compute_dtype(const RunConfig& config) { return config.precision.compute.value_or(DType::F32); }
 
-Plan make_plan(const RunConfig& config, const ModelSpec& spec, std::size_t memory) {
+Plan make_plan(const RunConfig& config, const ModelSpec& spec, std::size_t memory, std::size_t data) {
+  warm_up_sgemm();
+  const std::size_t program = rss_bytes();
+  const auto plan_with = [&](std::int64_t micro) {
+    Plan plan = plan_for(config, spec, micro);
+    plan.program = program;
+    // Each window read makes the kernel map the 64 KiB around it.
+    const auto windows =
+        static_cast<std::size_t>(plan.steps.value_or(INT32_MAX) * config.sequences_per_step());
+    plan.data = std::min(data, windows * 65536);
+    return plan;
+  };
   const std::int64_t sequences = config.sequences_per_step();
   Plan smallest;
   if (config.batch.micro_sequences) {
-    smallest = plan_for(config, spec, *config.batch.micro_sequences);
+    smallest = plan_with(*config.batch.micro_sequences);
     if (smallest.total() <= memory) return smallest;
   } else {
     for (std::int64_t micro = sequences; micro >= 1; --micro) {
       if (sequences % micro != 0 || (micro > 1 && micro * config.data.seq_len > kMicroTokens)) continue;
-      smallest = plan_for(config, spec, micro);
+      smallest = plan_with(micro);
       if (smallest.total() <= memory) return smallest;
     }
   }
@@ -142,6 +153,7 @@ std::string describe(const Plan& plan) {
     line("    " + plan.scratch_peak[i].name, bytes(plan.scratch_peak[i].bytes));
   }
   line("  token buffers", bytes(plan.batches));
+  if (plan.data > 0) line("  token files (mapped)", bytes(plan.data));
   line("  program", bytes(plan.program));
   line("checkpoint", bytes(plan.checkpoint));
   return text;

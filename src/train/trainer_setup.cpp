@@ -58,7 +58,7 @@ Trainer::Trainer(RunConfig config) : config_(std::move(config)), dir_(config_.ru
   open_run_directory();
   corpus_ = std::make_unique<Corpus>(config_, dir_ / "data");
   spec_ = model_spec(config_.model, corpus_->tokenizer().vocab_size());
-  plan_ = make_plan(config_, spec_, rss_bytes() + available_memory_bytes());
+  plan_ = make_plan(config_, spec_, rss_bytes() + available_memory_bytes(), corpus_->mapped_bytes());
   total_steps_ = plan_.steps;
   check_disk();
   log::info("plan", "resolved before the first step");

@@ -27,6 +27,7 @@ class Corpus {
   const std::vector<Valid>& valid() const { return valid_; }
   const data::Tokenizer& tokenizer() const { return *tokenizer_; }
   bool has_tokenizer() const { return tokenizer_ != nullptr; }
+  std::size_t mapped_bytes() const { return mapped_; }  // size of the opened token files
   const std::vector<std::filesystem::path>& made() const {
     return made_;
   }  // directories written or reused in the cache
@@ -43,6 +44,7 @@ class Corpus {
   const data::TokenSource* train_ = nullptr;
   std::vector<Valid> valid_;
   std::vector<std::filesystem::path> made_;
+  std::size_t mapped_ = 0;
 };
 
 }  // namespace rt

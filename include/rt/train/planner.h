@@ -20,13 +20,14 @@ struct Plan {
   std::size_t optimizer = 0;
   std::size_t saved = 0, scratch = 0, grad_pool = 0;  // the arenas
   std::size_t batches = 0;                            // token buffers
+  std::size_t data = 0;     // token files: mapped, and resident once they have been read
   std::size_t program = 0;  // code, libraries and threads, as resident when the plan was made
   std::vector<AllocRecord> saved_peak, scratch_peak;  // by name, largest first
   std::size_t checkpoint = 0;                         // bytes of one checkpoint
   double flops_per_token = 0;  // 6 per active parameter, plus the scan: 40 N^2 per head and layer
 
   std::size_t total() const {
-    return weights + gradients + optimizer + saved + scratch + grad_pool + batches + program;
+    return weights + gradients + optimizer + saved + scratch + grad_pool + batches + data + program;
   }
 };
 
@@ -35,7 +36,8 @@ DType compute_dtype(const RunConfig& config);
 
 // Chooses batch.micro_sequences when it is auto: the most that keeps a micro-batch within kMicroTokens tokens
 // and the plan within `memory` bytes. Exit::Memory, naming what would fit, when nothing does.
-Plan make_plan(const RunConfig& config, const ModelSpec& spec, std::size_t memory);
+// `data` is the size of the mapped token files, of which a run touches no more than it trains on.
+Plan make_plan(const RunConfig& config, const ModelSpec& spec, std::size_t memory, std::size_t data = 0);
 inline constexpr std::int64_t kMicroTokens = 2048;
 
 std::string describe(const Plan& plan);  // the table of --check, several lines

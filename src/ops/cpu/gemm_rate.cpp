@@ -8,6 +8,17 @@
 
 namespace rt {
 
+void warm_up_sgemm() {
+  constexpr std::int64_t n = 512;
+  const std::vector<float> a(n * n, 0.5f);
+  parallel_for(num_threads(), 1, [&](std::int64_t, std::int64_t) {
+    std::vector<float> c(n * n);
+    for (const bool transposed : {false, true}) {
+      cpu::sgemm(transposed, !transposed, n, n, n, 1.0f, a.data(), n, a.data(), n, 0.0f, c.data(), n);
+    }
+  });
+}
+
 double measure_sgemm_flops(double seconds) {
   constexpr std::int64_t M = 2048, N = 2048, K = 1024, kPanel = 256;
   const std::vector<float> a(M * K, 0.5f), b(N * K, 0.25f);

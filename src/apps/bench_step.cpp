@@ -1,0 +1,208 @@
+#include <algorithm>
+#include <cmath>
+
+#include "apps/bench.h"
+#include "apps/model_options.h"
+#include "rt/core/parallel.h"
+#include "rt/ops/gemm_rate.h"
+#include "rt/ops/global_norm.h"
+#include "rt/optim/optimizer.h"
+#include "rt/train/machine.h"
+#include "rt/train/planner.h"
+
+namespace rt {
+namespace {
+
+struct StepOptions {
+  std::string preset = "large", precision = "f32";
+  std::int64_t layers = 0, width = 0, vocab = 0;  // 0: the preset's
+  std::int64_t head_size = 64, seq_len = 512, micro = 1, steps = 3, threads = 0;
+  bool recompute = false;
+  std::optional<std::string> json;
+
+  void resolve() {
+    const bool small = preset == "small";
+    if (layers == 0) layers = small ? 6 : 12;
+    if (width == 0) width = small ? 256 : 768;
+    if (vocab == 0) vocab = small ? 256 : 65536;
+    if (steps < 1 || seq_len < 1 || micro < 1) {
+      fail(Exit::Config, "rwkv bench step: --steps, --seq-len and --micro must be at least 1.");
+    }
+  }
+};
+
+// The same description a config file gives, so that the planner's prediction is the one of a run.
+RunConfig run_config(const StepOptions& o) {
+  RunConfig config;
+  config.model.layers = o.layers;
+  config.model.width = o.width;
+  config.model.head_size = o.head_size;
+  config.model.vocab = o.vocab;
+  config.precision.compute = o.precision == "bf16" ? DType::BF16 : DType::F32;
+  config.data.seq_len = o.seq_len;
+  config.batch.micro_sequences = o.micro;
+  config.batch.global_tokens = o.micro * o.seq_len;
+  config.budget.steps = o.steps;
+  config.parallel.recompute = o.recompute ? config::Recompute::Block : config::Recompute::None;
+  return config;
+}
+
+data::Batch random_batch(const StepOptions& o, std::uint64_t step) {
+  data::Batch batch;
+  batch.B = o.micro;
+  batch.T = o.seq_len;
+  const auto n = static_cast<std::size_t>(batch.B * batch.T);
+  const Rng rng{step, 0};
+  for (std::size_t i = 0; i < 2 * n; ++i) {
+    const auto id = static_cast<std::int32_t>(rng.below(i, static_cast<std::uint64_t>(o.vocab)));
+    (i < n ? batch.tokens : batch.targets).push_back(id);
+  }
+  batch.reset.resize(n);
+  batch.reset[n / 2] = 1;
+  return batch;
+}
+
+struct Phases {
+  double forward = 0, backward = 0, norm = 0, optimizer = 0;
+  double total() const { return forward + backward + norm + optimizer; }
+};
+
+class StepBench {
+ public:
+  StepBench(const StepOptions& o, const RunConfig& config, const ModelSpec& spec, const Plan& plan)
+      : options_(o),
+        store_(Device::cpu(), {DType::F32, compute_dtype(config)}),
+        model_(spec, store_.root()),
+        objective_(model_, config.objective.l2wrap, o.recompute ? Recompute::Block : Recompute::None),
+        workspace_(Device::cpu(), Impl::Cpu, plan.saved, plan.scratch, plan.grad_pool) {
+    store_.allocate();
+    store_.initialize(Rng{1, 0});
+    optimizer_ = std::make_unique<AdamW>(store_, AdamWOptions{});
+  }
+
+  // One optimizer step as Trainer::step does it, with the time of each part.
+  Phases step(std::uint64_t number) {
+    const data::Batch batch = random_batch(options_, number);
+    Phases t;
+    double at = now_seconds();
+    const auto lap = [&at] {
+      const double begin = at;
+      at = now_seconds();
+      return at - begin;
+    };
+    store_.clear_grads();
+    forward_backward(view_of(batch), t, lap);
+    store_.finish_grads();
+    NormResult norm;
+    global_norm(workspace_.ctx(), store_.flat_grad(), &norm);
+    if (norm.non_finite > 0)
+      fail(Exit::NonFinite, "bench step: {} gradients are not finite.", norm.non_finite);
+    t.norm = lap();
+    StepScalars scalars;
+    scalars.lr = 1e-4f;
+    scalars.bias1 = static_cast<float>(1 - std::pow(0.9, double(number + 1)));
+    scalars.bias2 = static_cast<float>(1 - std::pow(0.99, double(number + 1)));
+    scalars.grad_scale = static_cast<float>(std::min(1.0, 1.0 / (std::sqrt(norm.sum_squares) + 1e-6)));
+    scalars.step = number + 1;
+    optimizer_->step(workspace_.ctx(), &scalars);
+    t.optimizer = lap();
+    return t;
+  }
+
+ private:
+  template <class Lap>
+  void forward_backward(const BatchView& batch, Phases& t, const Lap& lap) {
+    ExecContext& ctx = workspace_.ctx();
+    const ArenaScope saved(ctx.saved), scratch(ctx.scratch);
+    Tape tape(ctx, Record::Yes);
+    const TensorView ones = ctx.scratch.alloc({options_.micro}, DType::F32, "loss.seed");
+    std::fill_n(ones.as<float>(), options_.micro, 1.0f);
+    const Var loss =
+        objective_.loss(tape, batch, 1.0 / static_cast<double>(options_.micro * options_.seq_len));
+    t.forward = lap();
+    tape.seed(loss, ones);
+    tape.backward();
+    t.backward = lap();
+  }
+
+  const StepOptions& options_;
+  ParamStore store_;
+  LanguageModel model_;
+  NextToken objective_;
+  Workspace workspace_;
+  std::unique_ptr<AdamW> optimizer_;
+};
+
+void bench_step(const StepOptions& o) {
+  const RunConfig config = run_config(o);
+  const ModelSpec spec = model_spec(config.model, 0);
+  BenchReport report("step");
+  report.text("model",
+              format("{} layers, width {}, {} heads of {}, vocab {}, {} x {} tokens, {}", spec.layers,
+                     spec.width, spec.heads(), spec.head_size, spec.vocab, o.micro, o.seq_len, o.precision));
+  const double sgemm_before = measure_sgemm_flops();
+  const Plan plan = make_plan(config, spec, rss_bytes() + available_memory_bytes());
+  report.value("parameters", double(plan.parameters), "");
+  report.value("active_parameters", double(plan.active_parameters), "");
+  const auto bench = std::make_unique<StepBench>(o, config, spec, plan);
+  bench->step(0);
+  Phases best = bench->step(1), sum = best;
+  for (std::int64_t i = 1; i < o.steps; ++i) {
+    const Phases now = bench->step(static_cast<std::uint64_t>(i + 1));
+    if (now.total() < best.total()) best = now;
+    sum = {sum.forward + now.forward, sum.backward + now.backward, sum.norm + now.norm,
+           sum.optimizer + now.optimizer};
+  }
+  const std::size_t peak = peak_rss_bytes();
+  const double sgemm_after = measure_sgemm_flops();
+  const double sgemm = (sgemm_before + sgemm_after) / 2;
+  const double tokens = double(plan.tokens_per_step), mean = sum.total() / double(o.steps);
+  const auto phase = [&](const char* name, double all, double least) {
+    report.value(std::string(name) + "_ms", 1e3 * all / double(o.steps), "ms");
+    report.value(std::string(name) + "_best_step_ms", 1e3 * least, "ms");
+  };
+  phase("forward", sum.forward, best.forward);
+  phase("backward", sum.backward, best.backward);
+  phase("norm", sum.norm, best.norm);
+  phase("optimizer", sum.optimizer, best.optimizer);
+  report.value("step_ms", 1e3 * mean, "ms");
+  report.value("step_best_ms", 1e3 * best.total(), "ms");
+  report.value("tokens_per_s", tokens / mean, "tokens/s");
+  report.value("flops_per_token", plan.flops_per_token, "");
+  report.value("model_rate", tokens * plan.flops_per_token / mean / 1e9, "GFLOP/s");
+  report.value("sgemm_before", sgemm_before / 1e9, "GFLOP/s");
+  report.value("sgemm_after", sgemm_after / 1e9, "GFLOP/s");
+  report.value("of_sgemm", tokens * plan.flops_per_token / mean / sgemm, "");
+  report.value("of_sgemm_best_step", tokens * plan.flops_per_token / best.total() / sgemm, "");
+  report.value("memory_planned", double(plan.total()), "bytes");
+  report.value("memory_peak", double(peak), "bytes");
+  report.value("memory_peak_over_planned", double(peak) / double(plan.total()), "");
+  report.write(o.json);
+}
+
+}  // namespace
+
+int bench_step_main(int argc, char** argv) {
+  StepOptions o;
+  Options options("rwkv bench step", "Whole training steps on random tokens, against the matrix product.");
+  options.choice("--preset", o.preset, {"large", "small"},
+                 "large: 12 x 768, vocab 65536; small: 6 x 256, 256");
+  options.count("--layers", o.layers, "Blocks; 0: the preset's");
+  options.count("--width", o.width, "Channels; 0: the preset's");
+  options.count("--vocab", o.vocab, "Vocabulary; 0: the preset's");
+  options.count("--head-size", o.head_size, "Channels per head");
+  options.count("--seq-len", o.seq_len, "Tokens of a sequence");
+  options.count("--micro", o.micro, "Sequences of a step");
+  options.count("--steps", o.steps, "Timed steps, after one that is not");
+  options.choice("--precision", o.precision, {"f32", "bf16"}, "Of weights and activations");
+  options.flag("--recompute", o.recompute, "Recompute each block in backward");
+  options.count("--threads", o.threads, "Threads; 0: one per core");
+  options.text("--json", o.json, "Also write the figures to this file");
+  if (!options.parse(argc, argv)) return 0;
+  o.resolve();
+  use_threads(o.threads);
+  bench_step(o);
+  return 0;
+}
+
+}  // namespace rt

@@ -1,0 +1,162 @@
+#include "apps/check.h"
+
+#include <algorithm>
+#include <cstdio>
+
+#include "apps/options.h"
+#include "apps/verb.h"
+#include "rt/core/parallel.h"
+#include "rt/data/stories.h"
+#include "rt/infer/model_file.h"
+#include "rt/io/checkpoint.h"
+#include "rt/io/file.h"
+#include "rt/ops/gemm_rate.h"
+#include "rt/train/corpus.h"
+#include "rt/train/machine.h"
+#include "rt/train/planner.h"
+
+namespace rt {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A run reaches about this much of the matrix product's speed (rwkv bench step measures it).
+constexpr double kUsualFraction = 0.5;
+
+void line(const std::string& what, const std::string& value) {
+  std::printf("%-12s%s\n", what.c_str(), value.c_str());
+}
+
+std::string describe_path(const std::string& path) {
+  if (!fs::exists(path)) return path + ": missing";
+  if (!fs::exists(fs::path(path) / "index.json")) return path + ": text, to be prepared at the start";
+  const data::TokenSet set(path);
+  return format("{}: {} tokens, {} documents", path, human_count(double(set.size())), set.documents());
+}
+
+std::string describe_stories(const config::Stories& s) {
+  return format("{} tokens of generated stories, seed {}", human_count(double(s.tokens)), s.seed);
+}
+
+void print_sources(const RunConfig& config) {
+  for (const config::TrainSource& t : config.data.train) {
+    line("train", t.path ? describe_path(*t.path) : describe_stories(*t.stories));
+  }
+  for (const config::ValidSource& v : config.data.valid) {
+    std::string what;
+    if (v.path) what = describe_path(*v.path);
+    if (v.stories) what = describe_stories(*v.stories);
+    if (v.split) what = format("the last {} % of the training data", *v.split * 100);
+    line("valid", v.name + ": " + what);
+  }
+}
+
+// The alphabet of a text is known when it has been read: until then the plan takes it for this.
+constexpr std::int64_t kAssumedVocab = 256;
+
+std::int64_t vocab_of(const RunConfig& config, const Corpus& corpus) {
+  if (corpus.has_tokenizer()) return corpus.tokenizer().vocab_size();
+  const bool stories = std::all_of(config.data.train.begin(), config.data.train.end(),
+                                   [](const auto& t) { return t.stories.has_value(); });
+  if (stories) return data::story_tokenizer("chars")->vocab_size();
+  line("tokenizer", format("chars; the alphabet is not known yet, {} assumed below", kAssumedVocab));
+  return kAssumedVocab;
+}
+
+void check_resume(const RunConfig& config) {
+  const fs::path dir = config.run.dir, root = dir / "checkpoints";
+  if (config.run.on_exists == config::OnExists::Error && fs::exists(dir) && !fs::is_empty(dir)) {
+    fail(Exit::Config, "run.dir: {} exists. Choose another run.name, or set run.on_exists: resume.",
+         dir.string());
+  }
+  if (config.checkpoint.resume != "auto" || !fs::exists(root)) return;
+  const auto present = io::list_checkpoints(root);
+  if (present.empty()) return;
+  const fs::path newest = present.back().dir;
+  line("resume", format("from {}, of {} checkpoints", newest.string(), present.size()));
+  const fs::path file = newest / "config.yaml";
+  const RunConfig stored = RunConfig::parse(io::read_text(file), file.string());
+  const auto& allowed = config.checkpoint.allow_change;
+  for (const config::ConfigChange& change : config::diff(stored, config)) {
+    if (change.kind == config::ChangeClass::Harmless) continue;
+    if (std::find(allowed.begin(), allowed.end(), change.kind) == allowed.end()) {
+      fail(Exit::Config, "resume: {}. Add checkpoint.allow_change: [{}] to continue, or start a new run.",
+           config::describe(change), config::to_string(change.kind));
+    }
+    line("", config::describe(change) + " (allowed)");
+  }
+}
+
+void check_disk(const RunConfig& config, const Plan& plan) {
+  const auto kept = static_cast<std::uint64_t>(config.checkpoint.keep.last) + 1;
+  const std::uint64_t needed = plan.checkpoint * kept, free = io::free_disk_bytes(config.run.dir);
+  const std::string sum = format("checkpoint {} x (keep {} + 1) = {}, {} free in {}",
+                                 human_bytes(double(plan.checkpoint)), config.checkpoint.keep.last,
+                                 human_bytes(double(needed)), human_bytes(double(free)), config.run.dir);
+  if (needed > free && config.checkpoint.disk_reserve == config::DiskReserve::Auto) {
+    fail(Exit::Config, "disk: {}. Lower checkpoint.keep.last or set checkpoint.disk_reserve: 0 to accept.",
+         sum);
+  }
+  line("disk", sum);
+}
+
+void check_init(const RunConfig& config, const ModelSpec& spec) {
+  if (!config.model.init.from) return;
+  const fs::path file = find_weights(*config.model.init.from);
+  if (spec_from_archive(io::open_archive(file)) != spec) {
+    fail(Exit::Checkpoint, "model.init.from: {} is a model of other sizes than the config's.", file.string());
+  }
+  line("init", "weights from " + file.string());
+}
+
+}  // namespace
+
+void check_run(const RunConfig& config) {
+  if (config.threads) set_num_threads(static_cast<int>(*config.threads));
+  line("run", format("{} in {}, seed {}", config.run.name, config.run.dir, config.run.seed));
+  print_sources(config);
+  const Corpus corpus(config, fs::path(config.run.dir) / "data", false);
+  const ModelSpec spec = model_spec(config.model, vocab_of(config, corpus));
+  line("model", format("{}, {} layers, width {}, {} heads of {}, vocab {}", spec.arch, spec.layers,
+                       spec.width, spec.heads(), spec.head_size, spec.vocab));
+  check_resume(config);
+  check_init(config, spec);
+  const Plan plan = make_plan(config, spec, rss_bytes() + available_memory_bytes(), corpus.mapped_bytes());
+  if (corpus.complete()) {
+    data::LoaderOptions loader;
+    loader.seq_len = config.data.seq_len;
+    loader.global_sequences = config.sequences_per_step();
+    loader.micro_sequences = plan.micro_sequences;
+    const data::Loader made(corpus.train(), loader);
+    if (plan.steps) {
+      line("epochs", format("{} over {} samples", made.epoch_at(static_cast<std::uint64_t>(*plan.steps)),
+                            made.windows()));
+    }
+  }
+  std::puts("plan");
+  std::fputs(describe(plan).c_str(), stdout);
+  check_disk(config, plan);
+  const double flops = measure_sgemm_flops();
+  const double rate = kUsualFraction * flops / plan.flops_per_token;
+  std::string time =
+      format("{} tokens/s at {} % of {} GFLOP/s sgemm, {} threads", static_cast<long>(rate),
+             static_cast<int>(100 * kUsualFraction), static_cast<long>(flops / 1e9), num_threads());
+  if (plan.steps) {
+    const double tokens = double(*plan.steps) * double(plan.tokens_per_step);
+    time = "about " + human_seconds(tokens / rate) + ": " + time;
+  }
+  line("time", time);
+}
+
+int check_main(int argc, char** argv) {
+  std::string config;
+  std::vector<std::string> overrides;
+  Options options("rwkv check", "Says what a run would take, and what is wrong with it. Writes nothing.");
+  options.positional("CONFIG", config, "The run, a YAML file");
+  options.texts("--set", overrides, "Replaces one key: section.key=value. Repeatable");
+  if (!options.parse(argc, argv)) return 0;
+  check_run(RunConfig::load(config, overrides));
+  return 0;
+}
+
+}  // namespace rt

@@ -1,0 +1,109 @@
+#include "apps/eval.h"
+
+#include <cstdio>
+
+#include "apps/model_options.h"
+#include "apps/temp_dir.h"
+#include "apps/verb.h"
+#include "rt/data/prepare.h"
+#include "rt/data/token_set.h"
+#include "rt/train/evaluation.h"
+#include "rt/train/micro_step.h"
+#include "rt/train/planner.h"
+#include "rt/train/signals.h"
+
+namespace rt {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct EvalOptions {
+  ModelOptions model;
+  std::optional<std::string> data, batch;
+  std::int64_t seq_len = 1024, tokens = 0, rows = 0;
+  bool carry = false;
+};
+
+// Token data as it is, anything else tokenized into `scratch`.
+std::unique_ptr<data::TokenSet> open_data(const fs::path& path, LoadedModel& loaded, const TempDir& scratch) {
+  if (!fs::exists(path)) fail(Exit::Data, "{}: no such file or directory.", path.string());
+  if (fs::exists(path / "index.json")) {
+    auto set = std::make_unique<data::TokenSet>(path);
+    if (!loaded.tokenizer) {
+      loaded.tokenizer = data::tokenizer_from_json(set->tokenizer().to_json(), path.string());
+    }
+    if (set->tokenizer_fingerprint() != loaded.tokenizer->fingerprint()) {
+      fail(Exit::Data,
+           "{} was tokenized with another {} tokenizer than {}. Re-run data prepare with the model's.",
+           path.string(), set->tokenizer().type(), loaded.file.string());
+    }
+    return set;
+  }
+  if (!loaded.tokenizer) {
+    fail(Exit::Config, "{}: no tokenizer.json beside it. Add --tokenizer bytes or --tokenizer FILE.",
+         loaded.file.string());
+  }
+  data::prepare({path}, scratch.path() / "tokens", *loaded.tokenizer, {});
+  return std::make_unique<data::TokenSet>(scratch.path() / "tokens");
+}
+
+int eval(const EvalOptions& o) {
+  if (o.seq_len < 1) fail(Exit::Config, "--seq-len: must be at least 1.");
+  if (o.data.has_value() == o.batch.has_value()) {
+    fail(Exit::Config, "rwkv eval: give either --data or --batch.");
+  }
+  const auto loaded = o.model.load();
+  if (o.batch) {
+    eval_kept_batch(*loaded, *o.batch);
+    return 0;
+  }
+  const TempDir scratch;
+  const auto set = open_data(*o.data, *loaded, scratch);
+  if (set->vocab_size() > loaded->model->spec().vocab) {
+    fail(Exit::Data, "{}: its tokenizer knows {} tokens, the model only {}.", set->name(), set->vocab_size(),
+         loaded->model->spec().vocab);
+  }
+  const std::int64_t rows = o.rows > 0 ? o.rows : std::max<std::int64_t>(1, kMicroTokens / o.seq_len);
+  NextToken objective(*loaded->model, 0.0, Recompute::None);
+  const auto workspace = plan_evaluation(objective, rows, o.seq_len, !o.carry);
+  const SignalGuard signals;
+  const auto result = evaluate(workspace->ctx(), objective, *set, *loaded->tokenizer, o.seq_len, rows,
+                               !o.carry, static_cast<std::uint64_t>(o.tokens), &SignalGuard::requested());
+  if (!result) fail(Exit::Interrupted, "interrupted");
+  std::printf("loss           %.10g\n", result->loss);
+  std::printf("perplexity     %.8g\n", result->perplexity);
+  std::printf("bits_per_byte  %.8g\n", result->bits_per_byte);
+  std::printf("tokens         %llu\n", static_cast<unsigned long long>(result->tokens));
+  std::printf("tokens_per_s   %.1f\n", static_cast<double>(result->tokens) / std::max(result->seconds, 1e-9));
+  return 0;
+}
+
+}  // namespace
+
+std::unique_ptr<Workspace> plan_evaluation(Objective& objective, std::int64_t rows, std::int64_t seq_len,
+                                           bool resets) {
+  const Shape shape{rows, seq_len};
+  void* const unmapped = reinterpret_cast<void*>(std::uintptr_t{256});  // a dry run reads no batch
+  BatchView batch{{unmapped, shape, DType::I32}, {unmapped, shape, DType::I32}, {}};
+  if (resets) batch.reset = {unmapped, shape, DType::U8};
+  Workspace measure(Device::cpu(), Impl::Cpu);
+  micro_loss(measure.ctx(), objective, batch);
+  return std::make_unique<Workspace>(Device::cpu(), Impl::Cpu, measure.saved().high_water(),
+                                     measure.scratch().high_water(), 0);
+}
+
+int eval_main(int argc, char** argv) {
+  EvalOptions o;
+  Options options("rwkv eval", "Loss (nats per token), perplexity and bits per byte of a model on a text.");
+  o.model.declare(options);
+  options.text("--data,-d", o.data, "Token data, or text or JSON lines, tokenized for this run only");
+  options.text("--batch", o.batch, "A batch that training kept: bad/step-N.safetensors");
+  options.count("--seq-len", o.seq_len, "Each window of so many tokens starts from empty state");
+  options.count("--rows", o.rows, "Windows at a time; 0: about 2048 tokens");
+  options.count("--tokens", o.tokens, "At most so many predictions; 0: all");
+  options.flag("--carry", o.carry, "Keep the state at document starts inside a window");
+  if (!options.parse(argc, argv)) return 0;
+  return eval(o);
+}
+
+}  // namespace rt

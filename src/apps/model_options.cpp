@@ -1,0 +1,53 @@
+#include "apps/model_options.h"
+
+#include "rt/core/parallel.h"
+#include "rt/data/token_set.h"
+#include "rt/io/file.h"
+
+namespace rt {
+
+namespace fs = std::filesystem;
+
+void ModelOptions::declare(Options& options) {
+  options.positional("CKPT", checkpoint,
+                     "A weight file (.safetensors, .pth), a checkpoint or a run directory");
+  options.text("--tokenizer", tokenizer, "bytes, or a tokenizer.json; default: what lies beside the weights");
+  options.choice("--precision", precision, {"f32", "bf16"}, "Of weights and activations");
+  options.count("--threads", threads, "Threads; 0: one per core");
+}
+
+std::unique_ptr<LoadedModel> ModelOptions::load() const {
+  use_threads(threads);
+  auto loaded = load_model(checkpoint, Impl::Cpu, compute());
+  if (tokenizer) loaded->tokenizer = open_tokenizer(*tokenizer);
+  const std::int64_t vocab = loaded->model->spec().vocab;
+  if (loaded->tokenizer && loaded->tokenizer->vocab_size() > vocab) {
+    fail(Exit::Config, "--tokenizer: it knows {} tokens, the model only {}.", loaded->tokenizer->vocab_size(),
+         vocab);
+  }
+  return loaded;
+}
+
+std::unique_ptr<data::Tokenizer> open_tokenizer(const std::string& name) {
+  if (name == "bytes") return data::make_byte_tokenizer();
+  if (!fs::exists(name)) {
+    fail(Exit::Config, "--tokenizer: \"{}\" is neither bytes nor a tokenizer.json.", name);
+  }
+  fs::path file = name;
+  if (fs::is_directory(file)) {
+    if (fs::exists(file / "index.json")) {
+      const data::TokenSet set(file);
+      return data::tokenizer_from_json(set.tokenizer().to_json(), name);
+    }
+    file /= "tokenizer.json";
+    if (!fs::exists(file)) fail(Exit::Config, "--tokenizer: {} holds no tokenizer.json.", name);
+  }
+  return data::tokenizer_from_json(io::read_text(file), file.string());
+}
+
+void use_threads(std::int64_t threads) {
+  if (threads > 4096) fail(Exit::Config, "--threads: {} is not a number of threads.", threads);
+  if (threads > 0) set_num_threads(static_cast<int>(threads));
+}
+
+}  // namespace rt

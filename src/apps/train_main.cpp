@@ -1,0 +1,49 @@
+// rwkv-train CONFIG.yaml [--set a.b=c]... [--check]
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "apps/check.h"
+#include "apps/guard.h"
+#include "apps/options.h"
+#include "apps/version.h"
+#include "rt/core/log.h"
+#include "rt/train/trainer.h"
+
+namespace {
+
+int train(int argc, char** argv) {
+  std::string config;
+  std::vector<std::string> overrides;
+  bool check = false, version = false;
+  rt::Options options("rwkv-train", "Trains the model that CONFIG describes, or goes on where it stopped.");
+  if (argc < 2) {
+    std::fputs(
+        "usage: rwkv-train CONFIG.yaml [--set section.key=value]... [--check]\n"
+        "       rwkv-train --help | --version\n",
+        stderr);
+    return static_cast<int>(rt::Exit::Config);
+  }
+  if (argc == 2 && std::string(argv[1]) == "--version") {
+    std::fputs(rt::version_text("rwkv-train").c_str(), stdout);
+    return 0;
+  }
+  options.positional("CONFIG", config, "The run, a YAML file");
+  options.texts("--set", overrides, "Replaces one key: section.key=value. Repeatable");
+  options.flag("--check", check, "Only says what the run would take, and what is wrong with it");
+  options.flag("--version", version, "Prints the version and what was built in");
+  if (!options.parse(argc, argv)) return 0;
+  rt::log::use_stdout();
+  rt::RunConfig run = rt::RunConfig::load(config, overrides);
+  if (check) {
+    rt::check_run(run);
+    return 0;
+  }
+  return static_cast<int>(rt::Trainer(std::move(run)).fit());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return rt::guarded([&] { return train(argc, argv); });
+}

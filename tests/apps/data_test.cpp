@@ -1,0 +1,74 @@
+#include "tests/apps/apps_support.h"
+
+namespace rt::apps_test {
+namespace {
+
+class RwkvData : public Program {
+ protected:
+  std::string path(const char* name) const { return (dir_ / name).string(); }
+};
+
+TEST_F(RwkvData, PrepareInspectVerify) {
+  spew(dir_ / "in.txt", "First one.\n---\nSecond, longer.\n");
+  const Words prepare = {"rwkv",      "data",        "prepare", path("in.txt"),   "--out",
+                         path("set"), "--tokenizer", "chars",   "--separator=---"};
+  const Outcome made = run(prepare);
+  ASSERT_TRUE(succeeds(made));
+  EXPECT_TRUE(has(made.out, "27 tokens, 2 documents from 1 files")) << made.out;
+  EXPECT_TRUE(refuses(run(prepare), 3, "set"));
+  Words again = prepare;
+  again.emplace_back("--force");
+  EXPECT_TRUE(succeeds(run(again)));
+
+  const Outcome inspect = run({"rwkv", "data", "inspect", path("set")});
+  ASSERT_TRUE(succeeds(inspect));
+  EXPECT_TRUE(has(inspect.out, "chars, vocab ")) << inspect.out;
+  EXPECT_TRUE(has(inspect.out, "documents    2,")) << inspect.out;
+  EXPECT_EQ(run({"rwkv", "data", "inspect", path("set"), "--doc", "1"}).out, "Second, longer.\n");
+  EXPECT_TRUE(refuses(run({"rwkv", "data", "inspect", path("set"), "--doc", "2"}), 2, "--doc"));
+
+  EXPECT_TRUE(succeeds(run({"rwkv", "data", "verify", path("set")})));
+  fs::path shard;
+  for (const auto& entry : fs::directory_iterator(dir_ / "set")) {
+    if (entry.path().extension() != ".json") shard = entry.path();
+  }
+  std::string bytes = slurp(shard);
+  const auto at = bytes.size() - 5;
+  bytes[at] = static_cast<char>(bytes[at] ^ 1);
+  spew(shard, bytes);
+  EXPECT_TRUE(refuses(run({"rwkv", "data", "verify", path("set")}), 3, shard.filename().string()));
+}
+
+TEST_F(RwkvData, EncodeDecode) {
+  const std::string text = "h\xC3\xA9llo\n";
+  const Outcome ids = run({"rwkv", "data", "encode", "--tokenizer", "bytes"}, text);
+  EXPECT_EQ(ids.out, "104 195 169 108 108 111 10\n");
+  EXPECT_EQ(run({"rwkv", "data", "decode", "--tokenizer", "bytes"}, ids.out).out, text);
+  EXPECT_TRUE(refuses(run({"rwkv", "data", "decode", "--tokenizer", "bytes"}, "7 x"), 3, "not a token id"));
+  EXPECT_TRUE(refuses(run({"rwkv", "data", "decode", "--tokenizer", "bytes"}, "256"), 3, "256"));
+  spew(dir_ / "abc.txt", "cab");
+  ASSERT_TRUE(
+      succeeds(run({"rwkv", "data", "prepare", path("abc.txt"), "-o", path("set"), "--tokenizer", "chars"})));
+  EXPECT_EQ(run({"rwkv", "data", "encode", "--tokenizer", path("set")}, "abba").out, "0 1 1 0\n");
+  EXPECT_TRUE(refuses(run({"rwkv", "data", "encode", "--tokenizer", path("set")}, "xyz"), 3, "byte 0"));
+  EXPECT_TRUE(refuses(run({"rwkv", "data", "encode", "--tokenizer", "chars"}), 2, "alphabet"));
+}
+
+TEST_F(RwkvData, Stories) {
+  const Outcome two = run({"rwkv", "data", "stories", "--count", "2", "--seed", "5"});
+  ASSERT_TRUE(succeeds(two));
+  EXPECT_EQ(lines(two.out), 2u);
+  EXPECT_TRUE(
+      has(two.out, run({"rwkv", "data", "stories", "--count", "1", "--seed", "5", "--first", "1"}).out));
+  ASSERT_TRUE(
+      succeeds(run({"rwkv", "data", "stories", "--tokens", "0.01M", "--seed", "5", "-o", path("set")})));
+  const Outcome first = run({"rwkv", "data", "inspect", path("set"), "--doc", "0"});
+  EXPECT_TRUE(two.out.starts_with(first.out) && !first.out.empty()) << first.out;
+  EXPECT_TRUE(refuses(run({"rwkv", "data", "stories"}), 2, "--tokens or --count"));
+  EXPECT_TRUE(refuses(run({"rwkv", "data", "stories", "--tokens", "4x"}), 2, "\"4x\" is not a count"));
+  EXPECT_TRUE(refuses(run({"rwkv", "data", "prepare", "/no/such", "-o", path("x"), "--tokenizer", "bytes"}),
+                      3, "/no/such"));
+}
+
+}  // namespace
+}  // namespace rt::apps_test

@@ -1,0 +1,128 @@
+#include "tests/apps/apps_support.h"
+
+namespace rt::apps_test {
+namespace {
+
+class RwkvTrain : public Program {};
+
+TEST_F(RwkvTrain, UsageAndVersion) {
+  const Outcome bare = run({"rwkv-train"});
+  EXPECT_EQ(bare.status, 2);
+  EXPECT_TRUE(has(bare.err, "usage: rwkv-train CONFIG.yaml")) << bare.err;
+  const Outcome help = run({"rwkv-train", "--help"});
+  EXPECT_TRUE(succeeds(help));
+  EXPECT_TRUE(has(help.out, "--set")) << help.out;
+  const Outcome version = run({"rwkv-train", "--version"});
+  EXPECT_TRUE(succeeds(version));
+  for (const char* part : {"commit ", "compiler ", "compiled for", "gemm ", "cuda "}) {
+    EXPECT_TRUE(has(version.out, part)) << part << "\n" << version.out;
+  }
+}
+
+TEST_F(RwkvTrain, BadCommandLinesAndConfigs) {
+  EXPECT_TRUE(refuses(run({"rwkv-train", config(), "--nonsense"}), 2, "--nonsense"));
+  EXPECT_TRUE(refuses(run({"rwkv-train", (dir_ / "none.yaml").string()}), 2, "none.yaml"));
+  const Outcome typo = run({"rwkv-train", config(), "--set", "optimizer.lerning_rate=1.0"});
+  EXPECT_TRUE(refuses(typo, 2, "optimizer.lerning_rate: unknown key"));
+  spew(dir_ / "typo.yaml", slurp(config()) + "chekpoint: {}\n");
+  EXPECT_TRUE(refuses(run({"rwkv-train", (dir_ / "typo.yaml").string()}), 2, "typo.yaml:15:1: chekpoint"));
+  EXPECT_FALSE(fs::exists(run_dir()));
+}
+
+TEST_F(RwkvTrain, CheckWritesNothing) {
+  const std::string file = config();
+  fs::permissions(file, fs::perms::owner_read);
+  const auto before = std::distance(fs::recursive_directory_iterator(dir_), {});
+  const Outcome check = run({"rwkv-train", file, "--check"});
+  EXPECT_TRUE(succeeds(check));
+  for (const char* part : {"tokens per step", "memory", "checkpoint", "20.0k tokens of generated stories",
+                           "steps", "2 heads of 16, vocab 256", "free in"}) {
+    EXPECT_TRUE(has(check.out, part)) << part << "\n" << check.out;
+  }
+  const Outcome verb = run({"rwkv", "check", file});
+  EXPECT_TRUE(succeeds(verb));
+  EXPECT_TRUE(has(verb.out, "tokens per step")) << verb.out;
+  // stdin, stdout and stderr of the runs are the only new files.
+  EXPECT_EQ(std::distance(fs::recursive_directory_iterator(dir_), {}), before + 3);
+}
+
+TEST_F(RwkvTrain, CheckExitCodes) {
+  const std::string file = config();
+  const auto set = [&](const std::string& change) { return run({"rwkv", "check", file, "--set", change}); };
+  EXPECT_TRUE(refuses(set("data.train=[{path: /no/such/text}]"), 3, "/no/such/text"));
+  EXPECT_TRUE(refuses(set("model.width=40"), 2, "model.width"));
+  fs::create_directories(run_dir() / "something");
+  EXPECT_TRUE(refuses(set("run.on_exists=error"), 2, "run.on_exists: resume"));
+  EXPECT_TRUE(succeeds(set("run.on_exists=resume")));
+  EXPECT_TRUE(refuses(run({"rwkv", "check", file, "--set", "model.width=65536", "--set", "model.layers=96"}),
+                      5, "memory: needs"));
+}
+
+// Not one bit may depend on where a run was interrupted.
+TEST_F(RwkvTrain, ResumedEqualsStraight) {
+  ASSERT_TRUE(succeeds(run({"rwkv-train", config("straight")})));
+  ASSERT_TRUE(succeeds(run({"rwkv-train", config("cut"), "--set", "budget.steps=4"})));
+  const Words longer = {"rwkv-train", config("cut")};
+  EXPECT_TRUE(refuses(run(longer), 2, "checkpoint.allow_change: [budget]"));
+  const Outcome resumed = run({"rwkv-train", config("cut"), "--set", "checkpoint.allow_change=[budget]"});
+  ASSERT_TRUE(succeeds(resumed));
+  EXPECT_TRUE(has(resumed.out, "[resume] from ")) << resumed.out;
+  EXPECT_FALSE(has(resumed.out, "step 4/8")) << resumed.out;
+  for (const char* name : {"model.safetensors", "optimizer.safetensors"}) {
+    const std::string expected = slurp(checkpoint(8, "straight") / name);
+    ASSERT_GT(expected.size(), 10000u);
+    EXPECT_TRUE(expected == slurp(checkpoint(8, "cut") / name)) << name;
+  }
+  const auto last_loss = [&](const char* name) {
+    std::ifstream metrics(run_dir(name) / "metrics.jsonl");
+    double loss = -1;
+    for (std::string line; std::getline(metrics, line);) {
+      const auto entry = nlohmann::json::parse(line);
+      if (!entry.contains("event") && entry["step"] == 8) loss = entry["loss"].get<double>();
+    }
+    return loss;
+  };
+  EXPECT_GT(last_loss("straight"), 0);
+  EXPECT_EQ(last_loss("straight"), last_loss("cut"));
+}
+
+TEST_F(RwkvTrain, SignalSavesAndResumes) {
+  const std::string file = config();
+  const Words endless = {"rwkv-train", file, "--set", "budget.steps=1000000"};
+  const pid_t child = start(endless);
+  EXPECT_TRUE(wait_for("step 2/"));
+  kill(child, SIGTERM);
+  const Outcome stopped = wait(child);
+  EXPECT_EQ(stopped.status, 75) << stopped.out << stopped.err;
+  EXPECT_TRUE(has(stopped.out, "SIGTERM at step ")) << stopped.out;
+  int step = 0;
+  for (const auto& entry : fs::directory_iterator(run_dir() / "checkpoints")) {
+    step = std::max(step, std::stoi(entry.path().filename().string().substr(5)));
+  }
+  ASSERT_GE(step, 2);
+  const std::string last = "budget.steps=" + std::to_string(step + 2);
+  ASSERT_TRUE(
+      succeeds(run({"rwkv-train", file, "--set", last, "--set", "checkpoint.allow_change=[budget]"})));
+  ASSERT_TRUE(succeeds(run({"rwkv-train", config("whole"), "--set", last})));
+  const std::string expected = slurp(checkpoint(step + 2, "whole") / "model.safetensors");
+  ASSERT_FALSE(expected.empty());
+  EXPECT_TRUE(expected == slurp(checkpoint(step + 2) / "model.safetensors"));
+}
+
+TEST_F(RwkvTrain, NonFiniteStopsWithTheBatchKept) {
+  const Outcome o =
+      run({"rwkv-train", config(), "--set", "optimizer.lr=1.0e+30", "--set", "log.console=quiet"});
+  EXPECT_EQ(o.status, 17) << o.out << o.err;
+  ASSERT_EQ(lines(o.err), 1u) << o.err;
+  const auto at = o.err.find("Batch kept in ");
+  ASSERT_NE(at, std::string::npos) << o.err;
+  const std::string batch = o.err.substr(at + 14, o.err.rfind('.') - at - 14);
+  const Outcome eval = run({"rwkv", "eval", run_dir().string(), "--batch", batch});
+  EXPECT_TRUE(succeeds(eval));
+  EXPECT_TRUE(has(eval.out, "parameters: 0 not finite")) << eval.out;
+  EXPECT_TRUE(has(eval.out, "micro 0 sequence 1: loss ")) << eval.out;
+  EXPECT_TRUE(has(eval.out, "micro 0: the first that is not finite is ")) << eval.out;
+}
+
+}  // namespace
+}  // namespace rt::apps_test
