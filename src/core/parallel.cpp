@@ -17,8 +17,10 @@
 namespace rt {
 namespace {
 
-// How long an idle worker polls before it sleeps: ops of small models follow each other within microseconds.
-constexpr int kSpins = 4000;
+// How long an idle worker polls before it sleeps: ops of small models follow each other within microseconds,
+// and a sleeper may wake on the caller's own core. First with the core to itself, then offering it to others.
+constexpr int kSpins = 2000;
+constexpr int kYields = 4000;
 thread_local bool inside_parallel = false;
 
 int available_cores() {
@@ -41,11 +43,25 @@ void relax() {
 #endif
 }
 
+// A woken thread can be queued behind the caller that woke it while another core idles, and stay there for
+// the whole run. Moves the calling thread off `cpu`, without restricting where it may go later.
+void leave_cpu(int cpu) {
+  if (sched_getcpu() != cpu) return;
+  cpu_set_t allowed;
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return;
+  cpu_set_t others = allowed;
+  CPU_CLR(static_cast<unsigned>(cpu), &others);
+  if (CPU_COUNT(&others) == 0) return;
+  sched_setaffinity(0, sizeof(others), &others);
+  sched_setaffinity(0, sizeof(allowed), &allowed);
+}
+
 class Pool {
  public:
   explicit Pool(int threads) {
     // Polling steals the core from whoever has work when there are more threads than cores.
     spins_ = threads <= available_cores() ? kSpins : 0;
+    yields_ = spins_ > 0 ? kYields : 0;
     for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
   }
   ~Pool() {
@@ -67,6 +83,7 @@ class Pool {
     call_ = call;
     error_ = nullptr;
     next_.store(0, std::memory_order_relaxed);
+    caller_cpu_.store(sched_getcpu(), std::memory_order_relaxed);
     busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
     {
       const std::lock_guard lock(mutex_);
@@ -105,11 +122,16 @@ class Pool {
     std::uint64_t seen = 0;
     for (;;) {
       for (int i = 0; i < spins_ && generation_.load(std::memory_order_acquire) == seen; ++i) relax();
+      for (int i = 0; i < yields_ && generation_.load(std::memory_order_acquire) == seen; ++i) {
+        std::this_thread::yield();
+      }
       if (generation_.load(std::memory_order_acquire) == seen) {
         std::unique_lock lock(mutex_);
         sleeping_.fetch_add(1);
         wake_.wait(lock, [&] { return generation_.load(std::memory_order_acquire) != seen; });
         sleeping_.fetch_sub(1);
+        lock.unlock();
+        if (yields_ > 0) leave_cpu(caller_cpu_.load(std::memory_order_relaxed));
       }
       seen = generation_.load(std::memory_order_acquire);
       if (stop_) return;
@@ -118,7 +140,8 @@ class Pool {
     }
   }
 
-  int spins_;
+  int spins_, yields_;
+  std::atomic<int> caller_cpu_{-1};
   std::vector<std::thread> workers_;
   std::mutex run_mutex_, mutex_;
   std::condition_variable wake_;
