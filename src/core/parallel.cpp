@@ -62,6 +62,7 @@ class Pool {
     // Polling steals the core from whoever has work when there are more threads than cores.
     spins_ = threads <= available_cores() ? kSpins : 0;
     yields_ = spins_ > 0 ? kYields : 0;
+    caller_cpu_ = sched_getcpu();
     for (int i = 1; i < threads; ++i) workers_.emplace_back([this] { work(); });
   }
   ~Pool() {
@@ -120,6 +121,7 @@ class Pool {
 
   void work() {
     std::uint64_t seen = 0;
+    if (yields_ > 0) leave_cpu(caller_cpu_);  // a thread starts where its creator runs
     for (;;) {
       for (int i = 0; i < spins_ && generation_.load(std::memory_order_acquire) == seen; ++i) relax();
       for (int i = 0; i < yields_ && generation_.load(std::memory_order_acquire) == seen; ++i) {

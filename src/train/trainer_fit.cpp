@@ -86,6 +86,12 @@ void Trainer::report(const StepResult& result, bool log_line) {
   reported_wait_ = wait;
 }
 
+void Trainer::pause(std::chrono::steady_clock::time_point begin) {
+  const auto length = std::chrono::steady_clock::now() - begin;
+  last_report_ += length;
+  started_ += length;
+}
+
 bool Trainer::validate() {
   const auto begin = std::chrono::steady_clock::now();
   for (const Corpus::Valid& valid : corpus_->valid()) {
@@ -106,7 +112,7 @@ bool Trainer::validate() {
                      {"seconds", result->seconds}});
     last_eval_ = result;
   }
-  last_report_ += std::chrono::steady_clock::now() - begin;  // not training time
+  pause(begin);
   return true;
 }
 
@@ -136,7 +142,7 @@ void Trainer::sample() {
     console_->say(block);
     file << block;
   }
-  last_report_ += std::chrono::steady_clock::now() - begin;
+  pause(begin);
 }
 
 Exit Trainer::finish(bool complete) {

@@ -59,6 +59,7 @@ class Trainer {
   bool out_of_time() const;
   Exit finish(bool complete);
   double elapsed() const;
+  void pause(std::chrono::steady_clock::time_point begin);  // the time since `begin` was not training
 
   RunConfig config_;
   std::filesystem::path dir_;
