@@ -3,7 +3,7 @@
 #   docker run --rm -v "$PWD/runs:/work/runs" rwkv-train                       (configs/quickstart.yaml)
 #   docker run --rm -v "$PWD:/data" rwkv-train /data/my.yaml --set run.dir=/data/runs/my
 # A mounted directory must be writable for user 1000, or add --user "$(id -u)". The image also holds `rwkv`:
-#   docker run --rm -it --entrypoint rwkv rwkv-train doctor
+#   docker run --rm -it --entrypoint rwkv rwkv-train bench gemm
 FROM debian:12-slim AS build
 WORKDIR /src
 # The list of packages stands in scripts/common.sh only; this layer is redone when it changes, not with every source.

@@ -12,8 +12,8 @@ Tape::~Tape() {
   }
 }
 
-Var Tape::add(VarInfo info) {
-  vars_.push_back(std::move(info));
+Var Tape::add(const VarInfo& info) {
+  vars_.push_back(info);
   return {static_cast<std::uint32_t>(vars_.size() - 1)};
 }
 
@@ -22,7 +22,7 @@ Var Tape::input(TensorView value, GradSlot into) {
   info.value = value;
   info.into = into;
   info.needs_grad = recording() && into;
-  return add(std::move(info));
+  return add(info);
 }
 
 void Tape::touch(Parameter& parameter) {
@@ -41,7 +41,7 @@ Var Tape::param(Parameter& parameter) {
   info.value = parameter.value;
   info.parameter = &parameter;
   info.needs_grad = recording() && parameter.trainable;
-  const Var v = add(std::move(info));
+  const Var v = add(info);
   params_.emplace(&parameter, v);
   return v;
 }
@@ -60,7 +60,7 @@ Var Tape::output(Shape shape, DType dtype, std::string_view name, std::span<cons
   info.needs_grad = needs_grad(depends_on);
   info.producer = static_cast<std::uint32_t>(nodes_.size());
   info.is_output = true;
-  return add(std::move(info));
+  return add(info);
 }
 
 Var Tape::adopt(TensorView value, bool needs) {
@@ -69,7 +69,7 @@ Var Tape::adopt(TensorView value, bool needs) {
   info.needs_grad = recording() && needs;
   info.producer = static_cast<std::uint32_t>(nodes_.size());
   info.is_output = true;
-  return add(std::move(info));
+  return add(info);
 }
 
 GradSlot Tape::grad_slot(Var v) {

@@ -65,6 +65,7 @@ Trainer::Trainer(RunConfig config) : config_(std::move(config)), dir_(config_.ru
   if (config_.log.console != config::Console::Quiet) console_->say(describe(plan_));
   build_model();
   start_or_resume();
+  io::atomic_write(dir_ / "config.yaml", config_.dump());  // not before a changed config has been accepted
   started_ = last_save_ = last_report_ = std::chrono::steady_clock::now();
   reported_tokens_ = progress_.tokens;
 }
@@ -85,7 +86,6 @@ void Trainer::open_run_directory() {
   fs::create_directories(dir_ / "checkpoints", error);
   if (error) fail(Exit::Config, "run.dir: {} cannot be created: {}.", dir_.string(), error.message());
   log::open_file(dir_ / "log.txt");
-  io::atomic_write(dir_ / "config.yaml", config_.dump());
   log::info("run", "name={}, dir={}, seed={}", config_.run.name, dir_.string(), config_.run.seed);
 }
 

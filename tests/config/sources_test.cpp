@@ -121,7 +121,7 @@ TEST(Shipped, ConfigsLoadAndRoundTrip) {
   const std::filesystem::path configs = std::filesystem::path(RT_SOURCE_DIR) / "configs";
   const RunConfig quick = RunConfig::load(configs / "quickstart.yaml");
   EXPECT_EQ(RunConfig::parse(quick.dump(), "dump"), quick);
-  EXPECT_EQ(quick.eval.samples.prompts, std::vector<std::string>{"Once"});
+  EXPECT_EQ(quick.eval.samples.prompts, (std::vector<std::string>{"Once", "There once was"}));
   EXPECT_TRUE(quick.data.train.at(0).stories.has_value()) << "needs no download";
   const RunConfig shakespeare =
       RunConfig::load(configs / "run/shakespeare_char.yaml", Overrides{"data.train.0.path=/x.txt"});

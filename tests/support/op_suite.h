@@ -42,26 +42,26 @@ void check_causality(const OpCase& c);       // time t does not see t + 1
 
 }  // namespace rt::testing
 
-#define RT_OP_SUITE(Name, cases)                                               \
-  TEST(Name##Grad, ReferenceMatchesDifferences) {                              \
-    for (const auto& c : cases) ::rt::testing::check_reference_gradients(c);   \
-  }                                                                            \
-  TEST(Name, CpuMatchesReference) {                                            \
-    for (const auto& c : cases) ::rt::testing::check_cpu_matches_reference(c); \
-  }                                                                            \
-  TEST(Name, DryRunIsExact) {                                                  \
-    for (const auto& c : cases) ::rt::testing::check_dry_run_is_exact(c);      \
-  }                                                                            \
-  TEST(Name, BitsDoNotMove) {                                                  \
-    for (const auto& c : cases) ::rt::testing::check_bits_do_not_move(c);      \
-  }                                                                            \
-  TEST(Name, GradModes) {                                                      \
-    for (const auto& c : cases) ::rt::testing::check_grad_modes(c);            \
-  }                                                                            \
-  TEST(Name, SequenceSplit) {                                                  \
-    for (const auto& c : cases) ::rt::testing::check_sequence_split(c);        \
-  }                                                                            \
-  TEST(Name, Causality) {                                                      \
-    for (const auto& c : cases) ::rt::testing::check_causality(c);             \
-  }                                                                            \
+#define RT_OP_SUITE(Name, cases)                                                 \
+  TEST(Name##Grad, ReferenceMatchesDifferences) {                                \
+    for (const auto& c : (cases)) ::rt::testing::check_reference_gradients(c);   \
+  }                                                                              \
+  TEST(Name, CpuMatchesReference) {                                              \
+    for (const auto& c : (cases)) ::rt::testing::check_cpu_matches_reference(c); \
+  }                                                                              \
+  TEST(Name, DryRunIsExact) {                                                    \
+    for (const auto& c : (cases)) ::rt::testing::check_dry_run_is_exact(c);      \
+  }                                                                              \
+  TEST(Name, BitsDoNotMove) {                                                    \
+    for (const auto& c : (cases)) ::rt::testing::check_bits_do_not_move(c);      \
+  }                                                                              \
+  TEST(Name, GradModes) {                                                        \
+    for (const auto& c : (cases)) ::rt::testing::check_grad_modes(c);            \
+  }                                                                              \
+  TEST(Name, SequenceSplit) {                                                    \
+    for (const auto& c : (cases)) ::rt::testing::check_sequence_split(c);        \
+  }                                                                              \
+  TEST(Name, Causality) {                                                        \
+    for (const auto& c : (cases)) ::rt::testing::check_causality(c);             \
+  }                                                                              \
   static_assert(true, "")

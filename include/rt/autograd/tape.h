@@ -127,7 +127,7 @@ class Tape {
 
   Tape(ExecContext& ctx, Record record, Tape* parent) : ctx_(ctx), record_(record), parent_(parent) {}
   void touch(Parameter& parameter);
-  Var add(VarInfo info);
+  Var add(const VarInfo& info);
 
   ExecContext& ctx_;
   Record record_;
