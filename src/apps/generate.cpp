@@ -3,6 +3,7 @@
 
 #include "apps/model_options.h"
 #include "apps/verb.h"
+#include "rt/core/parallel.h"
 #include "rt/infer/sampler.h"
 #include "rt/infer/session.h"
 #include "rt/train/machine.h"
@@ -41,6 +42,9 @@ int generate(const GenerateOptions& o) {
   Sampler sampler({o.temperature, o.top_p, o.top_k, static_cast<std::uint64_t>(o.seed)});
   if (o.prompt.empty()) fail(Exit::Config, "--prompt: is empty. Give at least one character.");
   const auto loaded = o.model.load();
+  // A token reads each weight once: below the size of a cache, waking other threads costs more than they do.
+  constexpr std::size_t kOneThreadBytes = std::size_t{32} << 20;
+  if (o.model.threads == 0 && loaded->store.bytes() < kOneThreadBytes) set_num_threads(1);
   if (!loaded->tokenizer) {
     fail(Exit::Config, "{}: no tokenizer.json beside it. Add --tokenizer bytes or --tokenizer FILE.",
          loaded->file.string());

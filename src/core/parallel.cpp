@@ -43,18 +43,6 @@ void relax() {
 #endif
 }
 
-// Decaying state runs into denormals, on which arithmetic is many times slower. Kernels see them as zero: on
-// every thread that runs pieces, the caller included, so that the bits do not depend on which one it was.
-void flush_denormals() {
-#if defined(__SSE2__)
-  thread_local bool done = false;
-  if (done) return;
-  constexpr unsigned kFlushToZero = 0x8000, kDenormalsAreZero = 0x0040;
-  __builtin_ia32_ldmxcsr(__builtin_ia32_stmxcsr() | kFlushToZero | kDenormalsAreZero);
-  done = true;
-#endif
-}
-
 // A woken thread can be queued behind the caller that woke it while another core idles, and stay there for
 // the whole run. Moves the calling thread off `cpu`, without restricting where it may go later.
 void leave_cpu(int cpu) {
@@ -133,7 +121,6 @@ class Pool {
 
   void work() {
     std::uint64_t seen = 0;
-    flush_denormals();
     if (yields_ > 0) leave_cpu(caller_cpu_);  // a thread starts where its creator runs
     for (;;) {
       for (int i = 0; i < spins_ && generation_.load(std::memory_order_acquire) == seen; ++i) relax();
@@ -193,7 +180,6 @@ int num_threads() {
 void detail::parallel_for(std::int64_t n, std::int64_t grain, void* body, RangeFn call) {
   if (n <= 0) return;
   RT_CHECK(grain >= 1, "parallel_for: grain {}", grain);
-  flush_denormals();
   if (inside_parallel || n <= grain || num_threads() == 1) {
     for (std::int64_t begin = 0; begin < n; begin += grain) call(body, begin, std::min(n, begin + grain));
     return;

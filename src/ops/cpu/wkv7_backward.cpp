@@ -285,6 +285,7 @@ void wkv7_backward(ExecContext& ctx, const Wkv7Args& a, const Wkv7Outs& o, const
   if (ctx.dry_run) return;
   simd::dispatch_storage(a.r.dtype, [&]<class T>(T) {
     parallel_for(heads, 1, [&](std::int64_t first, std::int64_t end) {
+      const FlushDenormals flush;
       for (std::int64_t i = first; i < end; ++i) {
         scratch.lend([&](float* memory) { Head<T>(a, o, dout, g, memory).run(i); });
       }

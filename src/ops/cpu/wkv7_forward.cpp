@@ -193,6 +193,7 @@ void wkv7_forward(ExecContext& ctx, const Wkv7Args& a, const Wkv7Outs& o) {
   if (ctx.dry_run) return;
   simd::dispatch_storage(a.r.dtype, [&]<class T>(T) {
     parallel_for(pieces, 1, [&](std::int64_t first, std::int64_t end) {
+      const FlushDenormals flush;
       for (std::int64_t i = first; i < end; ++i) {
         const std::int64_t head = i / plan.blocks, lane = i % plan.blocks * plan.lanes;
         scratch.lend([&](float* memory) {

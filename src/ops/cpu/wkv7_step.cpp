@@ -56,6 +56,7 @@ void wkv7_step(ExecContext& ctx, const Wkv7Args& a, const Wkv7Outs& o) {
   const std::int64_t heads = a.r.shape[0] * (a.r.shape[2] / a.head_size);
   simd::dispatch_storage(a.r.dtype, [&]<class T>(T) {
     parallel_for(heads, 4, [&](std::int64_t first, std::int64_t end) {
+      const FlushDenormals flush;
       for (std::int64_t i = first; i < end; ++i) step_head<T>(a, o, i);
     });
   });
