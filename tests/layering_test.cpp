@@ -36,11 +36,6 @@ const std::vector<std::pair<std::string, Texts>> kModules = {
     {"cuda", {"core", "ops", "dist", "rt/autograd/parameter.h"}},
 };
 
-// Private headers that other modules may use.
-const std::map<std::string, Texts> kSharedPrivate = {
-    {"core/build.h", {"src/ops/", "src/dist/"}},  // RT_CUDA(fn) in the tables
-};
-
 struct Owned {
   Texts headers, owners;
 };
@@ -61,7 +56,7 @@ const std::vector<Owned> kThirdParty = {
 
 // Build flags and the only places that may test them.
 const std::map<std::string, Texts> kFlags = {
-    {"RT_WITH_CUDA", {"src/core/build.h", "src/core/device.cpp"}},
+    {"RT_CUDA_EMULATION", {"cuda/device.h", "cuda/core/", "cuda/emulation/", "tests/cuda/"}},
     {"RT_WITH_ONEDNN", {"src/ops/cpu/"}},
 };
 
@@ -111,8 +106,6 @@ std::string quoted_fault(const std::string& path, const std::string& header) {
   if (first == "cuda") return module == "cuda" ? "" : "host code includes nothing from cuda/";
   if (first != "rt") {
     if (starts(path, "include/")) return "a public header includes a private one";
-    const auto shared = kSharedPrivate.find(header);
-    if (shared != kSharedPrivate.end() && within(path, shared->second)) return {};
     if (first != module) return "private to module " + first;
   }
   const std::string owner = first == "rt" ? public_module(header) : first;
@@ -247,7 +240,7 @@ TEST(Layering, FindsSeededViolations) {
       {"include/rt/core/a.h", "#include <unistd.h>"},
       {"include/rt/core/a.h", "#ifdef RT_DEBUG"},
       {"include/rt/core/a.h", "  #  if defined(RT_SOMETHING)"},
-      {"include/rt/core/a.h", "#include \"core/build.h\""},
+      {"include/rt/core/a.h", "#include \"core/sys.h\""},
       {"src/strange/a.cpp", "#include \"rt/core/dtype.h\""},
       {"src/autograd/tape.cpp", "#include \"rt/ops/wkv7.h\""},
       {"src/optim/adamw.cpp", "#include \"rt/nn/language_model.h\""},
@@ -261,7 +254,7 @@ TEST(Layering, FindsSeededViolations) {
       {"src/io/a.cpp", "#include <gtest/gtest.h>"},
       {"src/io/a.cpp", "#include <boost/any.hpp>"},
       {"src/ops/wkv7.cpp", "#include <cuda_runtime.h>"},
-      {"src/ops/wkv7.cpp", "#ifdef RT_WITH_CUDA"},
+      {"src/ops/wkv7.cpp", "#ifdef RT_CUDA_EMULATION"},
       {"src/ops/wkv7.cpp", "#include \"wkv7.h\""},
       {"src/ops/ref/wkv7.cpp", "#include \"rt/autograd/tape.h\""},
       {"src/ops/ref/wkv7.cpp", "#include \"rt/ops/layer_norm.h\""},
@@ -282,9 +275,8 @@ TEST(Layering, FindsSeededViolations) {
 TEST(Layering, AllowsWhatTheTablesAllow) {
   const Sample samples[] = {
       {"include/rt/ops/wkv7.h", "#include \"rt/autograd/parameter.h\""},
-      {"src/ops/wkv7.cpp", "#include \"core/build.h\""},
       {"src/ops/cpu/wkv7_backward.cpp", "#include \"rt/ops/wkv7.h\""},
-      {"src/core/build.h", "#ifdef RT_WITH_CUDA"},
+      {"cuda/device.h", "#ifdef RT_CUDA_EMULATION"},
       {"src/data/a.cpp", "// #include <yaml-cpp/yaml.h>"},
       {"tests/io/zip_test.cpp", "#include \"io/zip.h\""},
       {"cuda/core/cublas.cpp", "#include <cublasLt.h>"},

@@ -3,12 +3,13 @@
 
 #include "apps/bench.h"
 #include "apps/model_options.h"
+#include "rt/core/host.h"
 #include "rt/core/parallel.h"
 #include "rt/ops/gemm_rate.h"
-#include "rt/ops/global_norm.h"
-#include "rt/optim/optimizer.h"
 #include "rt/train/machine.h"
+#include "rt/train/micro_step.h"
 #include "rt/train/planner.h"
+#include "rt/train/update.h"
 
 namespace rt {
 namespace {
@@ -71,10 +72,10 @@ class StepBench {
  public:
   StepBench(const StepOptions& o, const RunConfig& config, const ModelSpec& spec, const Plan& plan)
       : options_(o),
-        store_(Device::cpu(), {DType::F32, compute_dtype(config)}),
+        store_(plan.device, {DType::F32, compute_dtype(config)}),
         model_(spec, store_.root()),
         objective_(model_, config.objective.l2wrap, o.recompute ? Recompute::Block : Recompute::None),
-        workspace_(Device::cpu(), Impl::Cpu, plan.saved, plan.scratch, plan.grad_pool) {
+        workspace_(plan.device, impl_of(plan.device), plan.saved, plan.scratch, plan.grad_pool) {
     store_.allocate();
     store_.initialize(Rng{1, 0});
     optimizer_ = std::make_unique<AdamW>(store_, AdamWOptions{});
@@ -92,19 +93,14 @@ class StepBench {
     };
     store_.clear_grads();
     forward_backward(view_of(batch), t, lap);
-    store_.finish_grads();
-    NormResult norm;
-    global_norm(workspace_.ctx(), store_.flat_grad(), &norm);
+    store_.finish_grads(workspace_.ctx().stream);
+    const NormResult norm = gradient_norm(workspace_.ctx(), store_.flat_grad());
     if (norm.non_finite > 0)
       fail(Exit::NonFinite, "bench step: {} gradients are not finite.", norm.non_finite);
     t.norm = lap();
-    StepScalars scalars;
-    scalars.lr = 1e-4f;
-    scalars.bias1 = static_cast<float>(1 - std::pow(0.9, double(number + 1)));
-    scalars.bias2 = static_cast<float>(1 - std::pow(0.99, double(number + 1)));
-    scalars.grad_scale = static_cast<float>(std::min(1.0, 1.0 / (std::sqrt(norm.sum_squares) + 1e-6)));
-    scalars.step = number + 1;
-    optimizer_->step(workspace_.ctx(), &scalars);
+    optimizer_->step(workspace_.ctx(),
+                     step_scalars(optimizer_->options(), 1e-4, 1.0, std::sqrt(norm.sum_squares), number + 1));
+    workspace_.ctx().stream.synchronize();
     t.optimizer = lap();
     return t;
   }
@@ -114,14 +110,18 @@ class StepBench {
   void forward_backward(const BatchView& batch, Phases& t, const Lap& lap) {
     ExecContext& ctx = workspace_.ctx();
     const ArenaScope saved(ctx.saved), scratch(ctx.scratch);
+    const Tensor ones({options_.micro}, DType::F32);
+    std::fill_n(ones.view.as<float>(), options_.micro, 1.0f);
+    const TensorView seed = stage(ctx, ones.view, "loss.seed");
+    const BatchView here = on_device(ctx, batch);
     Tape tape(ctx, Record::Yes);
-    const TensorView ones = ctx.scratch.alloc({options_.micro}, DType::F32, "loss.seed");
-    std::fill_n(ones.as<float>(), options_.micro, 1.0f);
     const Var loss =
-        objective_.loss(tape, batch, 1.0 / static_cast<double>(options_.micro * options_.seq_len));
+        objective_.loss(tape, here, 1.0 / static_cast<double>(options_.micro * options_.seq_len));
+    ctx.stream.synchronize();
     t.forward = lap();
-    tape.seed(loss, ones);
+    tape.seed(loss, seed);
     tape.backward();
+    ctx.stream.synchronize();
     t.backward = lap();
   }
 
@@ -141,7 +141,7 @@ void bench_step(const StepOptions& o) {
               format("{} layers, width {}, {} heads of {}, vocab {}, {} x {} tokens, {}", spec.layers,
                      spec.width, spec.heads(), spec.head_size, spec.vocab, o.micro, o.seq_len, o.precision));
   const double sgemm_before = measure_sgemm_flops();
-  const Plan plan = make_plan(config, spec, rss_bytes() + available_memory_bytes());
+  const Plan plan = make_plan(config, spec, memory_for(run_device(config)));
   report.value("parameters", double(plan.parameters), "");
   report.value("active_parameters", double(plan.active_parameters), "");
   const auto bench = std::make_unique<StepBench>(o, config, spec, plan);

@@ -121,7 +121,7 @@ void check_run(const RunConfig& config) {
                        spec.width, spec.heads(), spec.head_size, spec.vocab));
   check_resume(config);
   check_init(config, spec);
-  const Plan plan = make_plan(config, spec, rss_bytes() + available_memory_bytes(), corpus.mapped_bytes());
+  const Plan plan = make_plan(config, spec, memory_for(run_device(config)), corpus.mapped_bytes());
   if (corpus.complete()) {
     data::LoaderOptions loader;
     loader.seq_len = config.data.seq_len;

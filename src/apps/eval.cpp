@@ -65,7 +65,7 @@ int eval(const EvalOptions& o) {
   }
   const std::int64_t rows = o.rows > 0 ? o.rows : std::max<std::int64_t>(1, kMicroTokens / o.seq_len);
   NextToken objective(*loaded->model, 0.0, Recompute::None);
-  const auto workspace = plan_evaluation(objective, rows, o.seq_len, !o.carry);
+  const auto workspace = plan_evaluation(loaded->store.device(), objective, rows, o.seq_len, !o.carry);
   const SignalGuard signals;
   const auto result = evaluate(workspace->ctx(), objective, *set, *loaded->tokenizer, o.seq_len, rows,
                                !o.carry, static_cast<std::uint64_t>(o.tokens), &SignalGuard::requested());
@@ -80,15 +80,14 @@ int eval(const EvalOptions& o) {
 
 }  // namespace
 
-std::unique_ptr<Workspace> plan_evaluation(Objective& objective, std::int64_t rows, std::int64_t seq_len,
-                                           bool resets) {
+std::unique_ptr<Workspace> plan_evaluation(Device device, Objective& objective, std::int64_t rows,
+                                           std::int64_t seq_len, bool resets) {
   const Shape shape{rows, seq_len};
-  void* const unmapped = reinterpret_cast<void*>(std::uintptr_t{256});  // a dry run reads no batch
-  BatchView batch{{unmapped, shape, DType::I32}, {unmapped, shape, DType::I32}, {}};
-  if (resets) batch.reset = {unmapped, shape, DType::U8};
-  Workspace measure(Device::cpu(), Impl::Cpu);
+  BatchView batch{untouchable(shape, DType::I32), untouchable(shape, DType::I32), {}};
+  if (resets) batch.reset = untouchable(shape, DType::U8);
+  Workspace measure(device, impl_of(device));
   micro_loss(measure.ctx(), objective, batch);
-  return std::make_unique<Workspace>(Device::cpu(), Impl::Cpu, measure.saved().high_water(),
+  return std::make_unique<Workspace>(device, impl_of(device), measure.saved().high_water(),
                                      measure.scratch().high_water(), 0);
 }
 

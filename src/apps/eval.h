@@ -8,8 +8,8 @@
 namespace rt {
 
 // Memory for evaluating batches of this shape.
-std::unique_ptr<Workspace> plan_evaluation(Objective& objective, std::int64_t rows, std::int64_t seq_len,
-                                           bool resets);
+std::unique_ptr<Workspace> plan_evaluation(Device device, Objective& objective, std::int64_t rows,
+                                           std::int64_t seq_len, bool resets);
 
 // Prints the loss of each sequence in a batch that training kept (bad/step-N.safetensors), the parameters
 // that are not finite, and the first part of the model whose output is not.

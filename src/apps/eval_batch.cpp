@@ -5,6 +5,7 @@
 
 #include "apps/eval.h"
 #include "rt/core/error.h"
+#include "rt/core/host.h"
 #include "rt/io/archive.h"
 #include "rt/train/micro_step.h"
 
@@ -13,7 +14,8 @@ namespace {
 
 std::int64_t non_finite(const TensorView& view) {
   std::int64_t count = 0;
-  for (std::int64_t i = 0; i < view.numel(); ++i) count += !std::isfinite(element(view, i));
+  const HostTensor host(view);
+  for (std::int64_t i = 0; i < view.numel(); ++i) count += !std::isfinite(element(host.view(), i));
   return count;
 }
 
@@ -42,25 +44,26 @@ void check_ids(const TensorView& ids, std::int64_t least, std::int64_t vocab, co
 }
 
 // The first part of the model whose output is not finite; empty when every part before the loss is.
-std::string first_bad_part(const LanguageModel& model, const BatchView& batch) {
+std::string first_bad_part(Device device, const LanguageModel& model, const BatchView& batch) {
   const auto layers = static_cast<int>(model.spec().layers);
   std::string bad;
   const auto run = [&](ExecContext& ctx) {
+    const TensorView tokens = stage(ctx, batch.tokens, "tokens"), resets = stage(ctx, batch.reset, "reset");
     Tape tape(ctx, Record::No);
     Taps taps;
     for (int i = 0; i < layers; ++i) taps.want(i, TapKind::BlockOut);
-    const Var reset = batch.reset ? tape.input(batch.reset) : Var{};
+    const Var reset = resets ? tape.input(resets) : Var{};
     const auto out =
-        model.forward(tape, {.tokens = tape.input(batch.tokens), .reset = reset, .state = {}, .taps = &taps});
+        model.forward(tape, {.tokens = tape.input(tokens), .reset = reset, .state = {}, .taps = &taps});
     const auto look = [&](Var v, const std::string& part) {
       if (!ctx.dry_run && bad.empty() && non_finite(tape.value(v)) > 0) bad = part;
     };
     for (int i = 0; i < layers; ++i) look(taps.get(i, TapKind::BlockOut), format("block {}", i));
     look(out.hidden, "the last norm");
   };
-  Workspace measure(Device::cpu(), Impl::Cpu);
+  Workspace measure(device, impl_of(device));
   run(measure.ctx());
-  Workspace live(Device::cpu(), Impl::Cpu, measure.saved().high_water(), measure.scratch().high_water(), 0);
+  Workspace live(device, impl_of(device), measure.saved().high_water(), measure.scratch().high_water(), 0);
   run(live.ctx());
   return bad;
 }
@@ -83,7 +86,8 @@ void eval_kept_batch(LoadedModel& loaded, const std::string& file) {
     const std::int64_t rows = batch.tokens.shape[0], T = batch.tokens.shape[1];
     check_ids(batch.tokens, 0, loaded.model->spec().vocab, file);
     check_ids(batch.targets, data::kIgnoreTarget, loaded.model->spec().vocab, file);
-    const auto workspace = plan_evaluation(objective, rows, T, static_cast<bool>(batch.reset));
+    const auto workspace =
+        plan_evaluation(loaded.store.device(), objective, rows, T, static_cast<bool>(batch.reset));
     const std::vector<double> sums = micro_loss(workspace->ctx(), objective, batch);
     for (std::int64_t b = 0; b < rows; ++b) {
       const auto* targets = batch.targets.as<std::int32_t>() + b * T;
@@ -93,7 +97,7 @@ void eval_kept_batch(LoadedModel& loaded, const std::string& file) {
                   static_cast<long long>(counted));
     }
     const bool finite = std::all_of(sums.begin(), sums.end(), [](double v) { return std::isfinite(v); });
-    std::string part = first_bad_part(*loaded.model, batch);
+    std::string part = first_bad_part(loaded.store.device(), *loaded.model, batch);
     if (part.empty() && !finite) part = "the head";
     if (!part.empty()) std::printf("micro %d: the first that is not finite is %s\n", micro, part.c_str());
   }

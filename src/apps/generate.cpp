@@ -51,7 +51,7 @@ int generate(const GenerateOptions& o) {
   }
   const data::Tokenizer& tokenizer = *loaded->tokenizer;
   const auto known = static_cast<std::size_t>(tokenizer.vocab_size());  // ids above stand for no text
-  Session session(*loaded->model, Impl::Cpu, o.model.compute());
+  Session session(*loaded->model, o.model.impl(), o.model.compute());
   const SignalGuard signals;
   const auto reading = Clock::now();
   const auto prompt = tokenizer.encode(o.prompt);

@@ -13,12 +13,13 @@ void ModelOptions::declare(Options& options) {
                      "A weight file (.safetensors, .pth), a checkpoint or a run directory");
   options.text("--tokenizer", tokenizer, "bytes, or a tokenizer.json; default: what lies beside the weights");
   options.choice("--precision", precision, {"f32", "bf16"}, "Of weights and activations");
+  options.text("--device", device, "auto (a GPU where there is one), cpu, cuda");
   options.count("--threads", threads, "Threads; 0: one per core");
 }
 
 std::unique_ptr<LoadedModel> ModelOptions::load() const {
   use_threads(threads);
-  auto loaded = load_model(checkpoint, Impl::Cpu, compute());
+  auto loaded = load_model(checkpoint, impl(), compute());
   if (tokenizer) loaded->tokenizer = open_tokenizer(*tokenizer);
   const std::int64_t vocab = loaded->model->spec().vocab;
   if (loaded->tokenizer && loaded->tokenizer->vocab_size() > vocab) {

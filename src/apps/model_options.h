@@ -14,11 +14,12 @@ namespace rt {
 struct ModelOptions {
   std::string checkpoint;
   std::optional<std::string> tokenizer;
-  std::string precision = "f32";
+  std::string precision = "f32", device = "auto";
   std::int64_t threads = 0;
 
   void declare(Options& options);
   DType compute() const { return precision == "bf16" ? DType::BF16 : DType::F32; }
+  Impl impl() const { return impl_of(parse_device(device)); }
   // Sets the threads and loads the model. Its tokenizer is the one asked for, else the checkpoint's, else
   // null.
   std::unique_ptr<LoadedModel> load() const;

@@ -69,7 +69,8 @@ VarList checkpoint(Tape& tape, std::span<const Var> in, Segment segment) {
       made_views.push_back(view);
     }
   }
-  const std::vector<TensorView> kept = ctx.saved.release_except(mark, kept_views, "checkpoint.out");
+  const std::vector<TensorView> kept =
+      ctx.saved.release_except(mark, kept_views, "checkpoint.out", ctx.stream);
   for (std::size_t k = 0; k < kept.size(); ++k) made_views[kept_index[k]] = kept[k];
 
   const bool needs = tape.recording() && (trainable || tape.needs_grad(in));

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cassert>
-#include <cstring>
 #include <limits>
 #include <numeric>
 
+#include "rt/core/device_api.h"
 #include "rt/core/error.h"
 
 namespace rt {
@@ -27,20 +27,42 @@ std::byte* address(MemoryMode mode, const Buffer& buffer, std::size_t offset) {
   return reinterpret_cast<std::byte*>(kMeasureBase + offset);
 }
 
-void poison([[maybe_unused]] std::byte* from, [[maybe_unused]] std::size_t bytes) {
+// On the CPU only: elsewhere the fill would not be in the order of the stream that uses the memory.
+void poison([[maybe_unused]] const Buffer& buffer, [[maybe_unused]] std::size_t offset,
+            [[maybe_unused]] std::size_t bytes) {
 #ifndef NDEBUG
-  std::memset(from, 0xff, bytes);  // NaN in every floating format
+  if (buffer.device().kind != DeviceKind::Cpu) return;
+  device_api(DeviceKind::Cpu)
+      .fill(buffer.data() + offset, 0xff, bytes, nullptr);  // NaN in every floating format
 #endif
 }
 
+// Towards lower addresses. Devices do not copy between ranges that overlap, so a short slide goes in pieces.
+void slide(std::byte* to, const std::byte* from, std::size_t bytes, const Stream& stream) {
+  const DeviceApi& api = device_api(stream.device().kind);
+  const auto distance = static_cast<std::size_t>(from - to);
+  const std::size_t piece = stream.device().kind == DeviceKind::Cpu ? bytes : distance;
+  if (distance == 0) return;
+  for (std::size_t done = 0; done < bytes; done += piece)
+    api.copy(to + done, from + done, std::min(piece, bytes - done), stream.native());
+}
+
 }  // namespace
+
+TensorView untouchable(Shape shape, DType dtype, Device device) {
+  return {reinterpret_cast<void*>(kMeasureBase), shape, dtype, device};
+}
 
 Arena::Arena(std::string name, Device device)
     : name_(std::move(name)), device_(device), mode_(Mode::Measure) {}
 
 Arena::Arena(std::string name, Device device, std::size_t capacity)
     : name_(std::move(name)), device_(device), mode_(Mode::Live), buffer_(device, capacity) {
-  poison(buffer_.data(), capacity);
+  poison(buffer_, 0, capacity);
+}
+
+void Arena::fill(std::size_t offset, int byte, std::size_t bytes) const {
+  device_api(device_.kind).fill(buffer_.data() + offset, byte, bytes, nullptr);
 }
 
 TensorView Arena::alloc(Shape shape, DType dtype, std::string_view name) {
@@ -51,7 +73,7 @@ TensorView Arena::alloc(Shape shape, DType dtype, std::string_view name) {
          offset_, buffer_.bytes());
   }
   const TensorView view(address(mode_, buffer_, offset_), shape, dtype, device_);
-  if (guarded_) std::memset(view.data + exact, kGuardByte, bytes - exact);
+  if (guarded_) fill(offset_ + exact, kGuardByte, bytes - exact);
   offset_ += bytes;
   if (mode_ == Mode::Measure) records_.push_back({std::string(name), bytes});
   if (guarded_) records_.push_back({std::string(name), exact});
@@ -65,20 +87,23 @@ TensorView Arena::alloc(Shape shape, DType dtype, std::string_view name) {
 void Arena::release(Mark mark) {
   assert(mark.offset <= offset_);
   if (guarded_) check_guards(mark);
-  if (mode_ == Mode::Live) poison(buffer_.data() + mark.offset, offset_ - mark.offset);
+  if (mode_ == Mode::Live) poison(buffer_, mark.offset, offset_ - mark.offset);
   if (mode_ == Mode::Measure || guarded_) records_.resize(mark.records);
   offset_ = mark.offset;
 }
 
 void Arena::check_guards(Mark mark) const {
+  const DeviceApi& api = device_api(device_.kind);
+  std::vector<std::byte> band(2 * kAlign);
+  api.synchronize(device_.index);
   std::size_t at = mark.offset;
   for (std::size_t i = mark.records; i < records_.size(); ++i) {
     const std::size_t end = at + round_up(records_[i].bytes) + kAlign;
-    for (std::size_t b = at + records_[i].bytes; b < end; ++b) {
-      if (buffer_.data()[b] != std::byte{kGuardByte}) {
-        fail(Exit::Failure, "arena {}: {} was written past its end", name_, records_[i].name);
-      }
-    }
+    band.resize(end - at - records_[i].bytes);
+    api.copy(band.data(), buffer_.data() + at + records_[i].bytes, band.size(), nullptr);
+    api.synchronize(device_.index);
+    if (std::any_of(band.begin(), band.end(), [](std::byte b) { return b != std::byte{kGuardByte}; }))
+      fail(Exit::Failure, "arena {}: {} was written past its end", name_, records_[i].name);
     at = end;
   }
 }
@@ -90,11 +115,11 @@ bool Arena::contains(const TensorView& view, Mark above) const {
 void Arena::guard() {
   RT_CHECK(mode_ == Mode::Live && offset_ == 0, "arena {}: guards need a live, empty arena", name_);
   guarded_ = true;
-  std::memset(buffer_.data(), 0xff, buffer_.bytes());
+  fill(0, 0xff, buffer_.bytes());
 }
 
 std::vector<TensorView> Arena::release_except(Mark mark, std::span<const TensorView> views,
-                                              std::string_view name) {
+                                              std::string_view name, const Stream& stream) {
   std::vector<std::size_t> order(views.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::sort(order.begin(), order.end(), [&](auto a, auto b) { return views[a].data < views[b].data; });
@@ -109,16 +134,17 @@ std::vector<TensorView> Arena::release_except(Mark mark, std::span<const TensorV
     const bool guarded = guarded_;
     guarded_ = false;
     kept[i] = alloc(views[i].shape, views[i].dtype, name);
-    if (mode_ == Mode::Live) std::memmove(kept[i].data, views[i].data, views[i].nbytes());
+    if (mode_ == Mode::Live) slide(kept[i].data, views[i].data, views[i].nbytes(), stream);
     guarded_ = guarded;
     if (guarded_) {
-      std::memset(kept[i].data + views[i].nbytes(), kGuardByte,
-                  round_up(views[i].nbytes()) - views[i].nbytes() + kAlign);
+      stream.synchronize();
+      fill(static_cast<std::size_t>(kept[i].data - buffer_.data()) + views[i].nbytes(), kGuardByte,
+           round_up(views[i].nbytes()) - views[i].nbytes() + kAlign);
       offset_ += kAlign;
       records_.push_back({std::string(name), views[i].nbytes()});
     }
   }
-  if (mode_ == Mode::Live) poison(buffer_.data() + offset_, end - offset_);
+  if (mode_ == Mode::Live) poison(buffer_, offset_, end - offset_);
   return kept;
 }
 
@@ -129,7 +155,7 @@ GradPool::GradPool(Device device) : device_(device), mode_(MemoryMode::Measure) 
 GradPool::GradPool(Device device, std::size_t capacity)
     : device_(device), mode_(MemoryMode::Live), buffer_(device, capacity) {
   holes_[0] = std::numeric_limits<std::size_t>::max();
-  poison(buffer_.data(), capacity);
+  poison(buffer_, 0, capacity);
 }
 
 TensorView GradPool::alloc(Shape shape, DType dtype, std::string_view name) {
@@ -159,7 +185,7 @@ void GradPool::free(const TensorView& view) {
   RT_CHECK(found != live_.end(), "gradient pool: freeing what it did not allocate");
   std::size_t bytes = found->second;
   live_.erase(found);
-  if (mode_ == MemoryMode::Live) poison(view.data, bytes);
+  if (mode_ == MemoryMode::Live) poison(buffer_, offset, bytes);
   auto next = holes_.lower_bound(offset);
   if (next != holes_.end() && next->first == offset + bytes) {
     const bool endless = next->second == std::numeric_limits<std::size_t>::max();

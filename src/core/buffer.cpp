@@ -1,10 +1,9 @@
 #include "rt/core/buffer.h"
 
-#include <cstring>
 #include <utility>
 
-#include "rt/core/device_api.h"
 #include "rt/core/error.h"
+#include "rt/core/stream.h"
 
 namespace rt {
 
@@ -37,11 +36,33 @@ Tensor::Tensor(Shape shape, DType dtype, Device device)
   buffer.fill(0);
 }
 
-void copy(const TensorView& to, const TensorView& from) {
+namespace {
+
+// The device that does the copying: the one that is not the CPU, if any.
+Device copier(const TensorView& to, const TensorView& from) {
+  return to.device.kind == DeviceKind::Cpu ? from.device : to.device;
+}
+
+void check_copy(const TensorView& to, const TensorView& from) {
   RT_CHECK(to.shape == from.shape && to.dtype == from.dtype, "copy: {} {} to {} {}", from.shape,
            name(from.dtype), to.shape, name(to.dtype));
   RT_CHECK(to.is_contiguous() && from.is_contiguous(), "copy: views must be contiguous");
-  std::memmove(to.data, from.data, from.nbytes());
+}
+
+}  // namespace
+
+void copy(const TensorView& to, const TensorView& from, const Stream& stream) {
+  check_copy(to, from);
+  device_api(copier(to, from).kind).copy(to.data, from.data, from.nbytes(), stream.native());
+}
+
+void copy(const TensorView& to, const TensorView& from) {
+  check_copy(to, from);
+  const Device device = copier(to, from);
+  const DeviceApi& api = device_api(device.kind);
+  api.synchronize(device.index);
+  api.copy(to.data, from.data, from.nbytes(), nullptr);
+  api.synchronize(device.index);
 }
 
 }  // namespace rt

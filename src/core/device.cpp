@@ -3,18 +3,13 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <new>
 
-#include "core/build.h"
 #include "rt/core/device_api.h"
 #include "rt/core/error.h"
 
 namespace rt {
-#ifdef RT_WITH_CUDA
-namespace cuda {
-const DeviceApi* device_api_table() noexcept;  // cuda/core/device_api.cpp
-}
-#endif
 namespace {
 
 constexpr std::size_t kAlignment = 256;
@@ -38,12 +33,11 @@ constexpr DeviceApi kCpuApi = {
     .event_record = [](void*) -> void* { return nullptr; },
     .event_wait = [](void*, void*) {},
     .event_destroy = [](void*) noexcept {},
+    .synchronize = [](int) {},
+    .free_memory = [](int) { return std::numeric_limits<std::size_t>::max(); },
 };
 
-const DeviceApi* cuda_api() noexcept {
-  const DeviceApi* (*table)() noexcept = RT_CUDA(cuda::device_api_table);
-  return table ? table() : nullptr;
-}
+const DeviceApi* cuda_api() noexcept { return cuda::device_api_table ? cuda::device_api_table() : nullptr; }
 
 }  // namespace
 

@@ -107,7 +107,7 @@ std::unique_ptr<LoadedModel> load_model(const fs::path& path, Impl impl, DType c
     io::verify_checkpoint(file.parent_path());
   }
   const io::TensorArchive archive = io::open_archive(file);
-  auto loaded = std::make_unique<LoadedModel>(Device::cpu(), param_types(impl, compute));
+  auto loaded = std::make_unique<LoadedModel>(device_of(impl), param_types(impl, compute));
   loaded->file = file;
   const ModelSpec spec = spec_from_archive(archive);
   loaded->model = std::make_unique<LanguageModel>(spec, loaded->store.root());

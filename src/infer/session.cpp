@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "rt/core/error.h"
+#include "rt/core/host.h"
 
 namespace rt {
 
@@ -10,18 +11,19 @@ Session::Session(const LanguageModel& model, Impl impl, DType compute, std::int6
     : model_(model), chunk_(prompt_chunk), fields_(model.state_fields(1)) {
   const DType accumulation = impl == Impl::Ref ? DType::F64 : DType::F32;
   for (const StateField& field : fields_)
-    state_.emplace_back(field.shape, field.accumulation ? accumulation : compute);
+    state_.emplace_back(field.shape, field.accumulation ? accumulation : compute, device_of(impl));
   logits_.resize(static_cast<std::size_t>(model.spec().vocab));
+  host_row_.resize(logits_.size() * sizeof(double));
   std::size_t saved = 0, scratch = 0;
   const std::vector<std::int32_t> tokens(static_cast<std::size_t>(chunk_));
   for (const std::size_t n : {std::size_t{1}, tokens.size()}) {
-    Workspace plan(Device::cpu(), impl);
+    Workspace plan(device_of(impl), impl);
     forward(plan.ctx(), std::span(tokens).first(n));
     saved = std::max(saved, plan.saved().high_water());
     scratch = std::max(scratch, plan.scratch().high_water());
   }
   position_ = 0;
-  workspace_ = std::make_unique<Workspace>(Device::cpu(), impl, saved, scratch, 0);
+  workspace_ = std::make_unique<Workspace>(device_of(impl), impl, saved, scratch, 0);
 }
 
 void Session::reset() {
@@ -31,25 +33,29 @@ void Session::reset() {
 
 void Session::forward(ExecContext& ctx, std::span<const std::int32_t> tokens) {
   const ArenaScope scope(ctx.saved);
-  Tape tape(ctx, Record::No);
   const auto T = static_cast<std::int64_t>(tokens.size());
   // The tape only reads its inputs.
-  const Var ids = tape.input(TensorView(const_cast<std::int32_t*>(tokens.data()), {1, T}, DType::I32));
+  const TensorView host_ids(const_cast<std::int32_t*>(tokens.data()), {1, T}, DType::I32);
+  const TensorView staged = stage(ctx, host_ids, "tokens");
+  Tape tape(ctx, Record::No);
+  const Var ids = tape.input(staged);
   VarList state;
   for (const Tensor& t : state_) state.push_back(tape.input(t.view));
   const LanguageModel::Out out = model_.forward(tape, {.tokens = ids, .reset = {}, .state = state});
   const TensorView hidden = tape.value(out.hidden);
-  const TensorView last_row(hidden.slice(1, T - 1, T).data, {1, 1, hidden.shape.back()}, hidden.dtype);
+  const TensorView last_row(hidden.slice(1, T - 1, T).data, {1, 1, hidden.shape.back()}, hidden.dtype,
+                            hidden.device);
   const Var last = tape.adopt(last_row, false);
   const Var logits = model_.logits(tape, last);
   if (!ctx.dry_run) {
     for (std::size_t i = 0; i < state_.size(); ++i) {
       const TensorView& now = tape.value(out.state[i]);
-      if (now.data != state_[i].view.data) copy(state_[i].view, now);
+      if (now.data != state_[i].view.data) copy(state_[i].view, now, ctx.stream);
     }
-    for (std::size_t v = 0; v < logits_.size(); ++v) {
-      logits_[v] = static_cast<float>(element(tape.value(logits), static_cast<std::int64_t>(v)));
-    }
+    const TensorView row = tape.value(logits), host(host_row_.data(), row.shape, row.dtype);
+    fetch(ctx, host.data, row.data, row.nbytes());
+    for (std::size_t v = 0; v < logits_.size(); ++v)
+      logits_[v] = static_cast<float>(element(host, static_cast<std::int64_t>(v)));
   }
   position_ += tokens.size();
 }

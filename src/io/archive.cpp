@@ -7,6 +7,7 @@
 #include "io/convert.h"
 #include "io/text.h"
 #include "rt/core/error.h"
+#include "rt/core/host.h"
 
 namespace rt::io {
 namespace {
@@ -159,14 +160,15 @@ std::vector<std::int64_t> TensorArchive::read_i64(std::string_view tensor) const
 }
 
 void TensorArchive::read_into(std::string_view tensor, const TensorView& out) const {
-  RT_CHECK(out.device == Device::cpu() && out.is_contiguous(),
-           "read_into \"{}\": needs contiguous host memory", tensor);
+  RT_CHECK(out.is_contiguous(), "read_into \"{}\": needs contiguous memory", tensor);
   const auto i = impl_->at(tensor);
   if (impl_->infos[i].shape != out.shape) {
     fail(Exit::Checkpoint, "{}: tensor {} has shape {}, expected {}", impl_->path.string(), shown(tensor),
          impl_->infos[i].shape, out.shape);
   }
-  convert_or_fail(*impl_, i, out.data, file_dtype(out.dtype));
+  const HostTensor host(out, HostTensor::Contents::Undefined);
+  convert_or_fail(*impl_, i, host.view().data, file_dtype(out.dtype));
+  host.write_back();
 }
 
 namespace {

@@ -5,6 +5,7 @@
 #include "io/archive_impl.h"
 #include "io/text.h"
 #include "rt/core/error.h"
+#include "rt/core/host.h"
 #include "rt/io/safetensors.h"
 
 namespace rt::io {
@@ -16,8 +17,6 @@ std::vector<const NamedTensor*> in_file_order(std::span<const NamedTensor> tenso
   std::unordered_set<std::string_view> seen;
   for (const auto& t : tensors) {
     RT_CHECK(t.view.data != nullptr || t.view.numel() == 0, "{}: tensor {} has no data", path, shown(t.name));
-    RT_CHECK(t.view.device == Device::cpu(), "{}: tensor {} is on {}, copy it to the CPU first", path,
-             shown(t.name), to_string(t.view.device));
     RT_CHECK(t.name != "__metadata__" && t.name.size() <= kMaxTensorName, "{}: {} cannot name a tensor", path,
              shown(t.name));
     RT_CHECK(seen.insert(t.name).second, "{}: tensor {} is given twice", path, shown(t.name));
@@ -80,7 +79,7 @@ void write_safetensors(FileWriter& out, std::span<const NamedTensor> tensors, co
   const std::uint64_t length = header.size();
   out.write(&length, sizeof length);
   out.write(header);
-  for (const auto* t : order) write_elements(out, t->view);
+  for (const auto* t : order) write_elements(out, HostTensor(t->view).view());
 }
 
 FileDigest write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,

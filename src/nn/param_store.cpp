@@ -6,6 +6,7 @@
 
 #include "rt/core/device_api.h"
 #include "rt/core/error.h"
+#include "rt/core/host.h"
 
 namespace rt {
 namespace {
@@ -81,8 +82,7 @@ void ParamStore::allocate(MemoryMode mode, bool gradients) {
     if (p->trainable) trainable_extent_ = total;
   }
   const auto flat = [&](std::int64_t n, DType dtype) {
-    void* const unmapped = reinterpret_cast<void*>(std::uintptr_t{256});
-    if (mode == MemoryMode::Measure) return TensorView(unmapped, {n}, dtype, device_);
+    if (mode == MemoryMode::Measure) return untouchable({n}, dtype, device_);
     Buffer& buffer = buffers_.emplace_back(device_, static_cast<std::size_t>(n) * size_of(dtype));
     buffer.fill(0);  // padding stays zero for good
     return TensorView(buffer.data(), {n}, dtype, device_);
@@ -115,27 +115,31 @@ void ParamStore::initialize(const Rng& rng) {
     const Parameter& p = *order_[i];
     values.assign(static_cast<std::size_t>(p.master.numel()), 0.0f);
     inits_[i](values, p.master.shape, rng.child(p.name.c_str()));
+    const HostTensor host(p.master, HostTensor::Contents::Undefined);
     for (std::size_t k = 0; k < values.size(); ++k) {
       const auto rounded = static_cast<float>(bf16(values[k]));
-      set_element(p.master, static_cast<std::int64_t>(k), static_cast<double>(rounded));
+      set_element(host.view(), static_cast<std::int64_t>(k), static_cast<double>(rounded));
     }
+    host.write_back();
   }
   sync_compute();
 }
 
 void ParamStore::sync_compute() {
   if (types_.compute == types_.master) return;
-  for (std::int64_t i = 0; i < master_.numel(); ++i) set_element(value_, i, element(master_, i));
+  const HostTensor from(master_), to(value_, HostTensor::Contents::Undefined);
+  for (std::int64_t i = 0; i < master_.numel(); ++i) set_element(to.view(), i, element(from.view(), i));
+  to.write_back();
 }
 
 void ParamStore::clear_grads() {
   for (Parameter* p : order_) p->has_grad = false;
 }
 
-void ParamStore::finish_grads() {
+void ParamStore::finish_grads(const Stream& stream) {
   for (Parameter* p : order_) {
     if (!p->trainable || p->has_grad) continue;
-    device_api(device_.kind).fill(p->grad.data, 0, p->grad.nbytes(), nullptr);
+    device_api(device_.kind).fill(p->grad.data, 0, p->grad.nbytes(), stream.native());
     p->has_grad = true;
   }
 }

@@ -3,7 +3,7 @@
 namespace rt {
 
 const OpTable<AdamwKernels>& adamw_table() {
-  static constexpr OpTable<AdamwKernels> table{"adamw", {ref::adamw}, {cpu::adamw}, {}};
+  static constexpr OpTable<AdamwKernels> table{"adamw", {ref::adamw}, {cpu::adamw}, {cuda::adamw}};
   return table;
 }
 

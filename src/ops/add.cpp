@@ -8,7 +8,7 @@ const OpTable<AddKernels>& add_table() {
   static constexpr OpTable<AddKernels> table{"add",
                                              {ref::add_forward, ref::add_backward, ref::add_forward},
                                              {cpu::add_forward, cpu::add_backward, cpu::add_forward},
-                                             {}};
+                                             {cuda::add_forward, cuda::add_backward, cuda::add_forward}};
   return table;
 }
 

@@ -9,7 +9,7 @@ const OpTable<ChannelMixKernels>& channel_mix_table() {
       "channel_mix",
       {ref::channel_mix_forward, ref::channel_mix_backward, ref::channel_mix_forward},
       {cpu::channel_mix_forward, cpu::channel_mix_backward, cpu::channel_mix_forward},
-      {}};
+      {cuda::channel_mix_forward, cuda::channel_mix_backward, cuda::channel_mix_forward}};
   return table;
 }
 

@@ -9,7 +9,7 @@ const OpTable<EmbeddingKernels>& embedding_table() {
       "embedding",
       {ref::embedding_forward, ref::embedding_backward, ref::embedding_forward},
       {cpu::embedding_forward, cpu::embedding_backward, cpu::embedding_forward},
-      {}};
+      {cuda::embedding_forward, cuda::embedding_backward, cuda::embedding_forward}};
   return table;
 }
 

@@ -4,7 +4,7 @@ namespace rt {
 
 const OpTable<GlobalNormKernels>& global_norm_table() {
   static constexpr OpTable<GlobalNormKernels> table{
-      "global_norm", {ref::global_norm}, {cpu::global_norm}, {}};
+      "global_norm", {ref::global_norm}, {cpu::global_norm}, {cuda::global_norm}};
   return table;
 }
 

@@ -43,7 +43,8 @@ const OpTable<GroupNormBonusGateKernels>& group_norm_bonus_gate_table() {
        ref::group_norm_bonus_gate_forward},
       {cpu::group_norm_bonus_gate_forward, cpu::group_norm_bonus_gate_backward,
        cpu::group_norm_bonus_gate_forward},
-      {}};
+      {cuda::group_norm_bonus_gate_forward, cuda::group_norm_bonus_gate_backward,
+       cuda::group_norm_bonus_gate_forward}};
   return table;
 }
 

@@ -7,7 +7,7 @@ const OpTable<KeyPrepareKernels>& key_prepare_table() {
       "key_prepare",
       {ref::key_prepare_forward, ref::key_prepare_backward, ref::key_prepare_forward},
       {cpu::key_prepare_forward, cpu::key_prepare_backward, cpu::key_prepare_forward},
-      {}};
+      {cuda::key_prepare_forward, cuda::key_prepare_backward, cuda::key_prepare_forward}};
   return table;
 }
 

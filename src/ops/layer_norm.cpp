@@ -9,7 +9,7 @@ const OpTable<LayerNormKernels>& layer_norm_table() {
       "layer_norm",
       {ref::layer_norm_forward, ref::layer_norm_backward, ref::layer_norm_forward},
       {cpu::layer_norm_forward, cpu::layer_norm_backward, cpu::layer_norm_forward},
-      {}};
+      {cuda::layer_norm_forward, cuda::layer_norm_backward, cuda::layer_norm_forward}};
   return table;
 }
 

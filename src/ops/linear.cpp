@@ -9,7 +9,7 @@ const OpTable<LinearKernels>& linear_table() {
       "linear",
       {ref::linear_forward, ref::linear_backward, ref::linear_forward},
       {cpu::linear_forward, cpu::linear_backward, cpu::linear_forward},
-      {}};
+      {cuda::linear_forward, cuda::linear_backward, cuda::linear_forward}};
   return table;
 }
 

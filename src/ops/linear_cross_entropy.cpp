@@ -11,7 +11,8 @@ const OpTable<LinearCrossEntropyKernels>& linear_cross_entropy_table() {
        ref::linear_cross_entropy_forward},
       {cpu::linear_cross_entropy_forward, cpu::linear_cross_entropy_backward,
        cpu::linear_cross_entropy_forward},
-      {}};
+      {cuda::linear_cross_entropy_forward, cuda::linear_cross_entropy_backward,
+       cuda::linear_cross_entropy_forward}};
   return table;
 }
 

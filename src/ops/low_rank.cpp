@@ -9,7 +9,7 @@ const OpTable<LowRankKernels>& low_rank_table() {
       "low_rank",
       {ref::low_rank_forward, ref::low_rank_backward, ref::low_rank_forward},
       {cpu::low_rank_forward, cpu::low_rank_backward, cpu::low_rank_forward},
-      {}};
+      {cuda::low_rank_forward, cuda::low_rank_backward, cuda::low_rank_forward}};
   return table;
 }
 

@@ -43,7 +43,7 @@ const OpTable<TokenShiftKernels>& token_shift_table() {
       "token_shift",
       {ref::token_shift_forward, ref::token_shift_backward, ref::token_shift_forward},
       {cpu::token_shift_forward, cpu::token_shift_backward, cpu::token_shift_forward},
-      {}};
+      {cuda::token_shift_forward, cuda::token_shift_backward, cuda::token_shift_forward}};
   return table;
 }
 

@@ -9,7 +9,7 @@ const OpTable<ValueResidualKernels>& value_residual_table() {
       "value_residual",
       {ref::value_residual_forward, ref::value_residual_backward, ref::value_residual_forward},
       {cpu::value_residual_forward, cpu::value_residual_backward, cpu::value_residual_forward},
-      {}};
+      {cuda::value_residual_forward, cuda::value_residual_backward, cuda::value_residual_forward}};
   return table;
 }
 

@@ -37,7 +37,7 @@ const OpTable<Wkv7Kernels>& wkv7_table() {
   static constexpr OpTable<Wkv7Kernels> table{"wkv7",
                                               {ref::wkv7_forward, ref::wkv7_backward, ref::wkv7_forward},
                                               {cpu::wkv7_forward, cpu::wkv7_backward, cpu::wkv7_step},
-                                              {}};
+                                              {cuda::wkv7_forward, cuda::wkv7_backward, cuda::wkv7_step}};
   return table;
 }
 

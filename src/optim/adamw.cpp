@@ -1,3 +1,4 @@
+#include "rt/core/device_api.h"
 #include "rt/core/error.h"
 #include "rt/optim/optimizer.h"
 
@@ -8,11 +9,14 @@ AdamW::AdamW(ParamStore& store, const AdamWOptions& options, MemoryMode mode)
       options_(options),
       bytes_(static_cast<std::size_t>(store.trainable_extent()) * size_of(store.types().master)) {
   if (mode == MemoryMode::Measure) return;
-  m_ = Tensor({store.trainable_extent()}, store.types().master);
-  v_ = Tensor({store.trainable_extent()}, store.types().master);
+  const Device device = store.device();
+  m_ = Tensor({store.trainable_extent()}, store.types().master, device);
+  v_ = Tensor({store.trainable_extent()}, store.types().master, device);
+  scalars_ = Tensor({static_cast<std::int64_t>(sizeof(StepScalars))}, DType::U8, device);
 }
 
-void AdamW::step(ExecContext& ctx, const StepScalars* scalars) {
+void AdamW::step(ExecContext& ctx, const StepScalars& scalars) {
+  device_api(ctx.device.kind).copy(scalars_.view.data, &scalars, sizeof scalars, ctx.stream.native());
   for (const ParamGroup& group : store_.groups()) {
     const std::int64_t end = group.begin + group.master.numel();
     const AdamwArgs args{.master = group.master,
@@ -20,7 +24,7 @@ void AdamW::step(ExecContext& ctx, const StepScalars* scalars) {
                          .v = v_.view.slice(0, group.begin, end),
                          .grad = group.grad,
                          .value = group.value,
-                         .scalars = scalars,
+                         .scalars = reinterpret_cast<const StepScalars*>(scalars_.view.data),
                          .beta1 = options_.beta1,
                          .beta2 = options_.beta2,
                          .eps = options_.eps,

@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <map>
 
+#include "rt/core/device_api.h"
 #include "rt/core/error.h"
 #include "rt/ops/gemm_rate.h"
-#include "rt/optim/optimizer.h"
 #include "rt/train/machine.h"
 #include "rt/train/micro_step.h"
+#include "rt/train/update.h"
 
 namespace rt {
 namespace {
@@ -27,19 +28,20 @@ Recompute recompute_of(const RunConfig& config) {
 }
 
 Plan plan_for(const RunConfig& config, const ModelSpec& spec, std::int64_t micro) {
+  const Device device = run_device(config);
   const DType compute = compute_dtype(config);
-  ParamStore store(Device::cpu(), {DType::F32, compute});
+  ParamStore store(device, {DType::F32, compute});
   const LanguageModel model(spec, store.root());
   store.allocate(MemoryMode::Measure);
   const AdamW optimizer(store, {}, MemoryMode::Measure);
   NextToken objective(model, config.objective.l2wrap, recompute_of(config));
 
   const Shape shape{micro, config.data.seq_len};
-  void* const unmapped = reinterpret_cast<void*>(std::uintptr_t{256});
-  BatchView batch{{unmapped, shape, DType::I32}, {unmapped, shape, DType::I32}, {}};
-  if (config.data.document_state == config::DocumentState::Reset) batch.reset = {unmapped, shape, DType::U8};
-  Workspace train(Device::cpu(), Impl::Cpu), evaluate(Device::cpu(), Impl::Cpu);
+  BatchView batch{untouchable(shape, DType::I32), untouchable(shape, DType::I32), {}};
+  if (config.data.document_state == config::DocumentState::Reset) batch.reset = untouchable(shape, DType::U8);
+  Workspace train(device, impl_of(device)), evaluate(device, impl_of(device));
   micro_step(train.ctx(), objective, batch, 1.0);
+  gradient_norm(train.ctx(), store.flat_grad());
   micro_loss(evaluate.ctx(), objective, batch);
 
   Plan plan;
@@ -55,7 +57,10 @@ Plan plan_for(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
   plan.saved = std::max(train.saved().high_water(), evaluate.saved().high_water());
   plan.scratch = std::max(train.scratch().high_water(), evaluate.scratch().high_water());
   plan.grad_pool = train.grads().high_water();
-  plan.batches = 6 * static_cast<std::size_t>(shape.numel()) * 9;  // the prefetch ring: ids, targets, resets
+  plan.device = device;
+  if (device.kind == DeviceKind::Cpu)
+    plan.batches =
+        6 * static_cast<std::size_t>(shape.numel()) * 9;  // the prefetch ring: ids, targets, resets
   plan.saved_peak = by_name(train.saved().peak());
   plan.scratch_peak = by_name(train.scratch().peak());
   plan.checkpoint = 3 * 4 * static_cast<std::size_t>(plan.parameters);
@@ -87,13 +92,28 @@ ModelSpec model_spec(const config::ModelSection& section, std::int64_t tokenizer
   return spec.resolve();
 }
 
-DType compute_dtype(const RunConfig& config) { return config.precision.compute.value_or(DType::F32); }
+Device run_device(const RunConfig& config) {
+  return parse_device(config.device ? to_string(*config.device) : "auto");
+}
+
+DType compute_dtype(const RunConfig& config) {
+  const bool cuda = run_device(config).kind == DeviceKind::Cuda;
+  return config.precision.compute.value_or(cuda ? DType::BF16 : DType::F32);
+}
+
+std::size_t memory_for(Device device) {
+  if (device.kind == DeviceKind::Cpu) return rss_bytes() + available_memory_bytes();
+  return device_api(device.kind).free_memory(device.index);
+}
 
 Plan make_plan(const RunConfig& config, const ModelSpec& spec, std::size_t memory, std::size_t data) {
-  warm_up_sgemm();
+  const bool on_cpu = run_device(config).kind == DeviceKind::Cpu;
+  if (on_cpu) warm_up_sgemm();
   const std::size_t program = rss_bytes();
+  const std::int64_t most_tokens = on_cpu ? kMicroTokens : kDeviceMicroTokens;
   const auto plan_with = [&](std::int64_t micro) {
     Plan plan = plan_for(config, spec, micro);
+    if (!on_cpu) return plan;
     plan.program = program;
     // Each window read makes the kernel map the 64 KiB around it.
     const auto windows =
@@ -108,7 +128,7 @@ Plan make_plan(const RunConfig& config, const ModelSpec& spec, std::size_t memor
     if (smallest.total() <= memory) return smallest;
   } else {
     for (std::int64_t micro = sequences; micro >= 1; --micro) {
-      if (sequences % micro != 0 || (micro > 1 && micro * config.data.seq_len > kMicroTokens)) continue;
+      if (sequences % micro != 0 || (micro > 1 && micro * config.data.seq_len > most_tokens)) continue;
       smallest = plan_with(micro);
       if (smallest.total() <= memory) return smallest;
     }
@@ -139,7 +159,7 @@ std::string describe(const Plan& plan) {
       "steps", plan.steps ? format("{}", *plan.steps) : "until the wall-clock budget ends",
       plan.steps ? format("{} tokens", human_count(double(*plan.steps) * double(plan.tokens_per_step))) : "");
   line("FLOPs per token", human_count(plan.flops_per_token));
-  line("memory", bytes(plan.total()));
+  line("memory", bytes(plan.total()), to_string(plan.device));
   line("  weights", bytes(plan.weights));
   line("  gradients", bytes(plan.gradients));
   line("  optimizer", bytes(plan.optimizer));
@@ -152,9 +172,9 @@ std::string describe(const Plan& plan) {
   for (std::size_t i = 0; i < std::min<std::size_t>(2, plan.scratch_peak.size()); ++i) {
     line("    " + plan.scratch_peak[i].name, bytes(plan.scratch_peak[i].bytes));
   }
-  line("  token buffers", bytes(plan.batches));
+  if (plan.batches > 0) line("  token buffers", bytes(plan.batches));
   if (plan.data > 0) line("  token files (mapped)", bytes(plan.data));
-  line("  program", bytes(plan.program));
+  if (plan.program > 0) line("  program", bytes(plan.program));
   line("checkpoint", bytes(plan.checkpoint));
   return text;
 }

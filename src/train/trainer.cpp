@@ -7,10 +7,10 @@
 #include "rt/core/parallel.h"
 #include "rt/io/checkpoint.h"
 #include "rt/io/safetensors.h"
-#include "rt/ops/global_norm.h"
 #include "rt/train/machine.h"
 #include "rt/train/micro_step.h"
 #include "rt/train/signals.h"
+#include "rt/train/update.h"
 
 namespace rt {
 
@@ -37,24 +37,17 @@ StepResult Trainer::step() {
     }
     if (!std::isfinite(loss)) stop_non_finite(batches, micro, format("loss {}", loss));
   }
-  store_->finish_grads();
-  NormResult norm;
-  global_norm(workspace_->ctx(), store_->flat_grad(), &norm);
+  store_->finish_grads(workspace_->ctx().stream);
+  const NormResult norm = gradient_norm(workspace_->ctx(), store_->flat_grad());
   result.loss = loss / tokens;
   result.grad_norm = std::sqrt(norm.sum_squares);
   if (norm.non_finite > 0) {
     stop_non_finite(batches, -1,
                     format("{} gradients are not finite, loss {}", norm.non_finite, result.loss));
   }
-  StepScalars scalars;
-  const auto t = static_cast<double>(progress_.step + 1);
-  const double clip = config_.optimizer.grad_clip;
-  scalars.lr = static_cast<float>(result.lr);
-  scalars.bias1 = static_cast<float>(1 - std::pow(config_.optimizer.betas[0], t));
-  scalars.bias2 = static_cast<float>(1 - std::pow(config_.optimizer.betas[1], t));
-  scalars.grad_scale = clip > 0 ? static_cast<float>(std::min(1.0, clip / (result.grad_norm + 1e-6))) : 1.0f;
-  scalars.step = progress_.step + 1;
-  optimizer_->step(workspace_->ctx(), &scalars);
+  optimizer_->step(workspace_->ctx(),
+                   step_scalars(optimizer_->options(), result.lr, config_.optimizer.grad_clip,
+                                result.grad_norm, progress_.step + 1));
   for (data::Batch& batch : batches) prefetcher_->recycle(std::move(batch));
   ++progress_.step;
   progress_.tokens += static_cast<std::uint64_t>(config_.batch.global_tokens);

@@ -120,7 +120,7 @@ void Trainer::sample() {
   const config::SamplesSection& options = config_.eval.samples;
   if (options.prompts.empty()) return;
   const auto begin = std::chrono::steady_clock::now();
-  Session session(*model_, Impl::Cpu, compute_dtype(config_));
+  Session session(*model_, impl_of(device_), compute_dtype(config_));
   std::ofstream file(dir_ / "samples.txt", std::ios::app);
   for (std::size_t i = 0; i < options.prompts.size(); ++i) {
     Sampler sampler({options.temperature, options.top_p, options.top_k,

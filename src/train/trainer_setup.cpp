@@ -56,12 +56,14 @@ Trainer::Trainer(RunConfig config) : config_(std::move(config)), dir_(config_.ru
   if (config_.threads) set_num_threads(static_cast<int>(*config_.threads));
   console_ = std::make_unique<Console>(config_.log.console);
   open_run_directory();
+  device_ = run_device(config_);
   corpus_ = std::make_unique<Corpus>(config_, dir_ / "data");
   spec_ = model_spec(config_.model, corpus_->tokenizer().vocab_size());
-  plan_ = make_plan(config_, spec_, rss_bytes() + available_memory_bytes(), corpus_->mapped_bytes());
+  plan_ = make_plan(config_, spec_, memory_for(device_), corpus_->mapped_bytes());
   total_steps_ = plan_.steps;
   check_disk();
-  log::info("plan", "resolved before the first step");
+  log::info("plan", "device={}, memory={}, micro_sequences={}, accumulation={}", to_string(device_),
+            human_bytes(static_cast<double>(plan_.total())), plan_.micro_sequences, plan_.accumulation);
   if (config_.log.console != config::Console::Quiet) console_->say(describe(plan_));
   build_model();
   start_or_resume();
@@ -104,7 +106,7 @@ void Trainer::check_disk() const {
 }
 
 void Trainer::build_model() {
-  store_ = std::make_unique<ParamStore>(Device::cpu(), ParamStore::Types{DType::F32, compute_dtype(config_)});
+  store_ = std::make_unique<ParamStore>(device_, ParamStore::Types{DType::F32, compute_dtype(config_)});
   model_ = std::make_unique<LanguageModel>(spec_, store_->root());
   apply_groups(*store_, config_.optimizer);
   store_->allocate();
@@ -115,7 +117,7 @@ void Trainer::build_model() {
   objective_ = std::make_unique<NextToken>(*model_, config_.objective.l2wrap,
                                            block ? Recompute::Block : Recompute::None);
   workspace_ =
-      std::make_unique<Workspace>(Device::cpu(), Impl::Cpu, plan_.saved, plan_.scratch, plan_.grad_pool,
+      std::make_unique<Workspace>(device_, impl_of(device_), plan_.saved, plan_.scratch, plan_.grad_pool,
                                   Rng{static_cast<std::uint64_t>(config_.run.seed), 0});
   data::LoaderOptions loader;
   loader.seq_len = config_.data.seq_len;

@@ -16,12 +16,13 @@ using verification::Report;
 using Verdict = VerifyLine::Verdict;
 
 void check_impl(const VerifyOptions& options) {
-  if (options.impl == Impl::Cuda) {
+  if (options.impl == Impl::Cuda && cuda_device_count() == 0) {
     fail(Exit::Config, "impl cuda: {}. Use ref or cpu.",
-         built_with_cuda() ? "golden files are verified on the host only" : "this build has no CUDA kernels");
+         built_with_cuda() ? "this machine has no CUDA device" : "this build has no CUDA kernels");
   }
-  if (options.impl == Impl::Cpu && options.compute != DType::F32 && options.compute != DType::BF16) {
-    fail(Exit::Config, "precision {}: impl cpu stores f32 or bf16.", name(options.compute));
+  if (options.impl != Impl::Ref && options.compute != DType::F32 && options.compute != DType::BF16) {
+    fail(Exit::Config, "precision {}: impl {} stores f32 or bf16.", name(options.compute),
+         name(options.impl));
   }
 }
 

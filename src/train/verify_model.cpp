@@ -2,11 +2,12 @@
 #include <cmath>
 
 #include "rt/core/error.h"
+#include "rt/core/host.h"
 #include "rt/infer/model_file.h"
 #include "rt/infer/session.h"
-#include "rt/ops/global_norm.h"
 #include "rt/ops/linear_cross_entropy.h"
 #include "rt/train/micro_step.h"
+#include "rt/train/update.h"
 #include "train/verify_report.h"
 
 namespace rt::verification {
@@ -39,9 +40,10 @@ Values check_parallel_form(const Subject& s, Report& report) {
   Values logits;
   std::vector<Values> states;
   run_planned(s.options.impl, [&](ExecContext& ctx) {
+    const TensorView tokens = stage(ctx, s.tokens, "tokens");
     Tape tape(ctx, Record::No);
     const LanguageModel::Out out =
-        s.model().forward(tape, {.tokens = tape.input(s.tokens), .reset = {}, .state = {}});
+        s.model().forward(tape, {.tokens = tape.input(tokens), .reset = {}, .state = {}});
     const Var all = s.model().logits(tape, out.hidden);
     if (ctx.dry_run) return;
     logits = read_values(tape.value(all));
@@ -57,18 +59,22 @@ Values check_parallel_form(const Subject& s, Report& report) {
 void check_l2wrap(const Subject& s, const Values& logits, Report& report) {
   const std::int64_t B = s.tokens.shape[0], T = s.tokens.shape[1], V = s.model().spec().vocab;
   const DType storage = s.store().types().compute;
-  Tensor x({B, T, V}, storage), identity({V, V}, storage), gradient({B, T, V}, storage);
+  Tensor x({B, T, V}, storage), identity({V, V}, storage);
+  Tensor gradient({B, T, V}, storage, device_of(s.options.impl));
   Tensor ones({B}, s.store().types().master);
   for (std::size_t i = 0; i < logits.size(); ++i)
     set_element(x.view, static_cast<std::int64_t>(i), logits[i]);
   for (std::int64_t v = 0; v < V; ++v) set_element(identity.view, v * V + v, 1.0);
   for (std::int64_t b = 0; b < B; ++b) set_element(ones.view, b, 1.0);
   run_planned(s.options.impl, [&](ExecContext& ctx) {
+    const TensorView logits_here = stage(ctx, x.view, "logits"),
+                     weight = stage(ctx, identity.view, "identity"),
+                     targets = stage(ctx, s.targets, "targets"), seed = stage(ctx, ones.view, "seed");
     Tape tape(ctx, Record::Yes);
-    const Var in = tape.input(x.view, {gradient.view, GradMode::Overwrite});
-    tape.seed(linear_cross_entropy(tape, in, tape.input(identity.view), tape.input(s.targets),
-                                   1.0 / s.count(), kL2Wrap),
-              ones.view);
+    const Var in = tape.input(logits_here, {gradient.view, GradMode::Overwrite});
+    tape.seed(
+        linear_cross_entropy(tape, in, tape.input(weight), tape.input(targets), 1.0 / s.count(), kL2Wrap),
+        seed);
     tape.backward();
   });
   report.add("dlogits_l2wrap", read_values(gradient.view), Quantity::LogitsGradient);
@@ -82,8 +88,8 @@ void check_gradients(const Subject& s, const Golden& golden, Report& report) {
   run_planned(s.options.impl, [&](ExecContext& ctx) {
     s.store().clear_grads();
     for (const double sum : micro_step(ctx, objective, batch, 1.0 / s.count())) loss += sum;
-    s.store().finish_grads();
-    global_norm(ctx, s.store().flat_grad(), &norm);
+    s.store().finish_grads(ctx.stream);
+    norm = gradient_norm(ctx, s.store().flat_grad());
   });
   report.add("loss", {loss / s.count()}, Quantity::Loss);
   report.add("grad_norm", {std::sqrt(norm.sum_squares)}, Quantity::GradNorm);

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "rt/core/error.h"
+#include "rt/core/host.h"
 
 namespace rt::verification {
 namespace {
@@ -122,7 +123,9 @@ void Report::keep(const std::string& name, const Values& got) {
 
 Values read_values(const TensorView& view) {
   Values values(static_cast<std::size_t>(view.numel()));
-  for (std::size_t i = 0; i < values.size(); ++i) values[i] = element(view, static_cast<std::int64_t>(i));
+  const HostTensor host(view);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    values[i] = element(host.view(), static_cast<std::int64_t>(i));
   return values;
 }
 

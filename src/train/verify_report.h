@@ -86,9 +86,9 @@ double norm(std::span<const double> v);
 // Runs `work(ctx)` dry to learn what memory it takes, then for real.
 template <class Work>
 void run_planned(Impl impl, const Work& work) {
-  Workspace plan(Device::cpu(), impl);
+  Workspace plan(device_of(impl), impl);
   work(plan.ctx());
-  Workspace live(Device::cpu(), impl, plan.saved().high_water(), plan.scratch().high_water(),
+  Workspace live(device_of(impl), impl, plan.saved().high_water(), plan.scratch().high_water(),
                  plan.grads().high_water());
   work(live.ctx());
 }

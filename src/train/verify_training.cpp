@@ -3,9 +3,8 @@
 
 #include "rt/core/error.h"
 #include "rt/infer/model_file.h"
-#include "rt/ops/global_norm.h"
-#include "rt/optim/optimizer.h"
 #include "rt/train/micro_step.h"
+#include "rt/train/update.h"
 #include "train/verify_report.h"
 
 namespace rt::verification {
@@ -99,9 +98,10 @@ class Run {
 
   // tokens, targets (steps, B, T); lr (steps).
   History train(const TensorView& tokens, const TensorView& targets, const Values& lr) {
-    Workspace plan(Device::cpu(), options_.impl);
+    const Device device = device_of(options_.impl);
+    Workspace plan(device, options_.impl);
     step(plan.ctx(), batch(tokens, targets, 0), lr[0], 1);
-    Workspace live(Device::cpu(), options_.impl, plan.saved().high_water(), plan.scratch().high_water(),
+    Workspace live(device, options_.impl, plan.saved().high_water(), plan.scratch().high_water(),
                    plan.grads().high_water());
     History history;
     for (std::size_t i = 0; i < lr.size(); ++i) {
@@ -125,18 +125,9 @@ class Run {
     store_.clear_grads();
     double loss = 0;
     for (const double sum : micro_step(ctx, objective_, batch, 1.0 / count)) loss += sum;
-    store_.finish_grads();
-    NormResult squares{};
-    global_norm(ctx, store_.flat_grad(), &squares);
-    const double norm = std::sqrt(squares.sum_squares);
-    const double clipped = recipe_.clip > 0 ? std::min(1.0, recipe_.clip / (norm + 1e-6)) : 1.0;
-    StepScalars scalars;
-    scalars.lr = static_cast<float>(lr);
-    scalars.bias1 = static_cast<float>(1 - std::pow(recipe_.optimizer.beta1, static_cast<double>(t)));
-    scalars.bias2 = static_cast<float>(1 - std::pow(recipe_.optimizer.beta2, static_cast<double>(t)));
-    scalars.grad_scale = static_cast<float>(clipped);
-    scalars.step = t;
-    optimizer_.step(ctx, &scalars);
+    store_.finish_grads(ctx.stream);
+    const double norm = std::sqrt(gradient_norm(ctx, store_.flat_grad()).sum_squares);
+    if (!ctx.dry_run) optimizer_.step(ctx, step_scalars(recipe_.optimizer, lr, recipe_.clip, norm, t));
     return {loss / count, norm};
   }
 

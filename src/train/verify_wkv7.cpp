@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "rt/core/error.h"
+#include "rt/core/host.h"
 #include "rt/ops/wkv7.h"
 #include "train/verify_report.h"
 
@@ -14,7 +15,7 @@ struct Case {
   Shape tokens;  // (B, T, C)
   std::int64_t N = 0;
   Wkv7Decay decay = Wkv7Decay::Raw;
-  std::vector<Tensor> inputs;
+  std::vector<Tensor> inputs;  // on the device that computes, as are the next
   Tensor state0, dy, dstate1;
   Values w;
 };
@@ -36,9 +37,11 @@ Case load(Golden& golden, const VerifyOptions& options) {
   const bool ref = options.impl == Impl::Ref;
   const DType storage = ref ? DType::F64 : options.compute, accumulation = ref ? DType::F64 : DType::F32;
   for (const char* name : kInputs) c.inputs.push_back(golden.tensor(name, c.tokens, storage));
-  c.state0 = golden.tensor("state0", c.state, accumulation);
-  c.dy = golden.tensor("dy", c.tokens, storage);
-  c.dstate1 = golden.tensor("dstate1", c.state, accumulation);
+  const Device device = device_of(options.impl);
+  for (Tensor& input : c.inputs) input = copy_to(device, input.view);
+  c.state0 = copy_to(device, golden.tensor("state0", c.state, accumulation).view);
+  c.dy = copy_to(device, golden.tensor("dy", c.tokens, storage).view);
+  c.dstate1 = copy_to(device, golden.tensor("dstate1", c.state, accumulation).view);
   c.w = golden.values("w");
   return c;
 }
@@ -51,8 +54,9 @@ struct Results {
 Results run_parallel(const Case& c, Impl impl) {
   Results results;
   std::vector<Tensor> gradients;
-  for (const Tensor& input : c.inputs) gradients.emplace_back(input.view.shape, input.view.dtype);
-  gradients.emplace_back(c.state, c.state0.view.dtype);
+  const Device device = device_of(impl);
+  for (const Tensor& input : c.inputs) gradients.emplace_back(input.view.shape, input.view.dtype, device);
+  gradients.emplace_back(c.state, c.state0.view.dtype, device);
   run_planned(impl, [&](ExecContext& ctx) {
     Tape tape(ctx, Record::Yes);
     VarList in;
@@ -78,16 +82,21 @@ Results run_steps(const Case& c, Impl impl) {
   const std::int64_t B = c.tokens[0], T = c.tokens[1], C = c.tokens[2];
   Results results;
   results.y.resize(static_cast<std::size_t>(c.tokens.numel()));
-  Tensor state(c.state, c.state0.view.dtype);
-  copy(state.view, c.state0.view);
+  const Device device = device_of(impl);
+  const Tensor state = copy_to(device, c.state0.view);
+  std::vector<HostTensor> whole;
   std::vector<Tensor> token;
-  for (const Tensor& input : c.inputs) token.emplace_back(Shape{B, 1, C}, input.view.dtype);
+  for (const Tensor& input : c.inputs) {
+    whole.emplace_back(input.view);
+    token.emplace_back(Shape{B, 1, C}, input.view.dtype, device);
+  }
   for (std::int64_t t = 0; t < T; ++t) {
     const auto at = [&](std::int64_t b, std::int64_t i) { return (b * T + t) * C + i; };
     for (std::size_t n = 0; n < token.size(); ++n) {
-      for (std::int64_t i = 0; i < B * C; ++i) {
-        set_element(token[n].view, i, element(c.inputs[n].view, at(i / C, i % C)));
-      }
+      const HostTensor one(token[n].view, HostTensor::Contents::Undefined);
+      for (std::int64_t i = 0; i < B * C; ++i)
+        set_element(one.view(), i, element(whole[n].view(), at(i / C, i % C)));
+      one.write_back();
     }
     run_planned(impl, [&](ExecContext& ctx) {
       Tape tape(ctx, Record::No);

@@ -66,7 +66,7 @@ TEST(Arena, KeepsWhatItIsAskedToKeep) {
     for (int i = 0; i < 6; ++i) b.as<float>()[i] = static_cast<float>(-i);
     const std::size_t before = live.used();
     const TensorView views[] = {b, a};
-    const auto kept = live.release_except(mark, views, "kept");
+    const auto kept = live.release_except(mark, views, "kept", rt::Stream(rt::Device::cpu()));
     EXPECT_LT(live.used(), before);
     EXPECT_EQ(kept[0].shape, (Shape{2, 3}));
     for (int i = 0; i < 70; ++i) EXPECT_EQ(kept[1].as<float>()[i], static_cast<float>(i));

@@ -60,7 +60,7 @@ StepOut step(Model& m, const Batch& batch, Impl impl, std::int64_t first, std::i
   tape.seed(loss, ones.view);
   result.nodes = tape.node_count();
   tape.backward();
-  m.store.finish_grads();
+  m.store.finish_grads(ws.ctx().stream);
   result.saved = ws.saved().high_water();
   EXPECT_EQ(ws.grads().live(), 0u);
   return result;

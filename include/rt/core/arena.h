@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "rt/core/buffer.h"
+#include "rt/core/stream.h"
 
 namespace rt {
 
@@ -15,8 +16,11 @@ struct AllocRecord {
   std::size_t bytes;
 };
 
-// What an arena hands out in Measure mode: addresses that are distinct and aligned but must never be touched.
+// In Measure mode memory is only counted: addresses are distinct and aligned but must never be touched.
 enum class MemoryMode : std::uint8_t { Measure, Live };
+
+// A view that is there but must never be touched, for dry runs.
+TensorView untouchable(Shape shape, DType dtype, Device device = Device::cpu());
 
 // A stack of tensors: allocation bumps, release(mark) pops everything above the mark. In Measure mode it only
 // counts, remembering by name what was alive at the highest point; in Live mode it owns one buffer of fixed
@@ -36,8 +40,9 @@ class Arena {
   Mark mark() const { return {offset_, records_.size()}; }
   void release(Mark mark);
   // Releases everything above `mark` but `views` (each allocated above it, contiguous), which slide down to
-  // it in address order. Returns where they are now, in the order given.
-  std::vector<TensorView> release_except(Mark mark, std::span<const TensorView> views, std::string_view name);
+  // it in address order, by copies in the order of `stream`. Returns where they are now, in the order given.
+  std::vector<TensorView> release_except(Mark mark, std::span<const TensorView> views, std::string_view name,
+                                         const Stream& stream);
   // For tests: fills the free part with NaN now, puts a guard band after each allocation from now on, and
   // throws at release when a band was written to.
   void guard();
@@ -50,6 +55,7 @@ class Arena {
 
  private:
   void check_guards(Mark mark) const;
+  void fill(std::size_t offset, int byte, std::size_t bytes) const;
 
   std::string name_;
   Device device_;

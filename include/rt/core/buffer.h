@@ -6,6 +6,8 @@
 
 namespace rt {
 
+class Stream;
+
 // Move-only owner of one allocation. Contents start undefined.
 class Buffer {
  public:
@@ -34,6 +36,9 @@ struct Tensor {
   Tensor(Shape shape, DType dtype, Device device = Device::cpu());  // zero-filled
 };
 
-void copy(const TensorView& to, const TensorView& from);  // same shape and dtype, contiguous, host memory
+// Same shape and dtype, contiguous, on any devices. With a stream: in its order, host memory free for reuse
+// on return. Without: after all work on the devices involved, done on return.
+void copy(const TensorView& to, const TensorView& from, const Stream& stream);
+void copy(const TensorView& to, const TensorView& from);
 
 }  // namespace rt

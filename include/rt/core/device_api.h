@@ -3,11 +3,15 @@
 
 #include "rt/core/device.h"
 
+// Declares a function of the CUDA backend. Its address is null in a program that is linked without the
+// backend, so that tables may name it and linking alone decides what a program can run on: the same objects
+// make the CPU-only programs, the CUDA ones, and the tests that run the kernels on the CPU.
+#define RT_CUDA [[gnu::weak]]
+
 namespace rt {
 
-// What a device must offer to own memory and order work. Plain function pointers, so that src/ never names a
-// CUDA symbol: the CUDA table comes through RT_CUDA(...) and is null in a CPU-only build. `stream` and
-// `event` are opaque native handles (null on the CPU, where everything is synchronous).
+// What a device must offer to own memory and order work. `stream` and `event` are opaque native handles (null
+// on the CPU, where everything is synchronous).
 struct DeviceApi {
   int (*count)() noexcept;
   void* (*alloc)(int index, std::size_t bytes, void* stream);  // 256-byte aligned; throws Exit::Memory
@@ -20,7 +24,13 @@ struct DeviceApi {
   void* (*event_record)(void* stream);
   void (*event_wait)(void* stream, void* event);
   void (*event_destroy)(void* event) noexcept;
+  void (*synchronize)(int index);         // waits for everything given to the device
+  std::size_t (*free_memory)(int index);  // bytes; the CPU does not know: see rt/train/machine.h
 };
+
+namespace cuda {
+RT_CUDA const DeviceApi* device_api_table() noexcept;
+}
 
 const DeviceApi& device_api(DeviceKind kind);  // throws Exit::Config when this build has no such backend
 

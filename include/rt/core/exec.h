@@ -9,6 +9,8 @@ namespace rt {
 // only.
 enum class Impl : std::uint8_t { Ref, Cpu, Cuda };
 std::string_view name(Impl impl);
+inline Impl impl_of(Device device) { return device.kind == DeviceKind::Cuda ? Impl::Cuda : Impl::Cpu; }
+inline Device device_of(Impl impl) { return impl == Impl::Cuda ? Device::cuda(0) : Device::cpu(); }
 
 // Where and with what memory an op runs. In a dry run (planning) ops and kernels make every allocation they
 // would make and return before touching memory.

@@ -31,6 +31,7 @@ class Session {
   std::vector<StateField> fields_;
   std::vector<Tensor> state_;
   std::vector<float> logits_;
+  std::vector<std::byte> host_row_;  // the logits in the dtype the model has them in
   std::unique_ptr<Workspace> workspace_;
   std::uint64_t position_ = 0;
 };

@@ -69,7 +69,7 @@ class TensorArchive {
   std::vector<double> read_f64(std::string_view name) const;
   std::vector<std::int64_t> read_i64(std::string_view name) const;
 
-  // Fills `out` (contiguous, on the CPU, same shape), converting as above; an integer that does not fit is
+  // Fills `out` (contiguous, on any device, same shape), converting as above; an integer that does not fit is
   // refused.
   void read_into(std::string_view name, const TensorView& out) const;
 

@@ -10,6 +10,7 @@
 #include "rt/core/arena.h"
 #include "rt/core/buffer.h"
 #include "rt/core/rng.h"
+#include "rt/core/stream.h"
 
 namespace rt {
 
@@ -59,7 +60,8 @@ class ParamStore {
   void initialize(const Rng& rng);
   void sync_compute();  // compute copy from master, after masters were written from outside
   void clear_grads();   // forgets this step's gradients; the next write overwrites
-  void finish_grads();  // zeroes the gradients of trainable parameters that nothing reached
+  // Zeroes the gradients of trainable parameters that nothing reached.
+  void finish_grads(const Stream& stream);
 
   Parameter* find(std::string_view name);
   const std::vector<Parameter*>& parameters() const { return order_; }  // in order of declaration
@@ -70,6 +72,7 @@ class ParamStore {
   }                                               // with padding: length of the flat gradient
   TensorView flat_grad() const { return grad_; }  // (trainable_extent)
   Types types() const { return types_; }
+  Device device() const { return device_; }
   std::size_t bytes() const;  // master, compute and gradient buffers
 
  private:

@@ -41,7 +41,7 @@ namespace cpu {
 void adamw(ExecContext&, const AdamwArgs&);
 }
 namespace cuda {
-void adamw(ExecContext&, const AdamwArgs&);
+RT_CUDA void adamw(ExecContext&, const AdamwArgs&);
 }
 
 }  // namespace rt

@@ -36,8 +36,8 @@ void add_forward(ExecContext&, const AddArgs&, const AddOuts&);
 void add_backward(ExecContext&, const AddArgs&, const AddOuts&, const AddOutGrads&, const AddGrads&);
 }  // namespace cpu
 namespace cuda {
-void add_forward(ExecContext&, const AddArgs&, const AddOuts&);
-void add_backward(ExecContext&, const AddArgs&, const AddOuts&, const AddOutGrads&, const AddGrads&);
+RT_CUDA void add_forward(ExecContext&, const AddArgs&, const AddOuts&);
+RT_CUDA void add_backward(ExecContext&, const AddArgs&, const AddOuts&, const AddOutGrads&, const AddGrads&);
 }  // namespace cuda
 
 }  // namespace rt

@@ -42,9 +42,9 @@ void channel_mix_backward(ExecContext&, const ChannelMixArgs&, const ChannelMixO
                           const ChannelMixOutGrads&, const ChannelMixGrads&);
 }  // namespace cpu
 namespace cuda {
-void channel_mix_forward(ExecContext&, const ChannelMixArgs&, const ChannelMixOuts&);
-void channel_mix_backward(ExecContext&, const ChannelMixArgs&, const ChannelMixOuts&,
-                          const ChannelMixOutGrads&, const ChannelMixGrads&);
+RT_CUDA void channel_mix_forward(ExecContext&, const ChannelMixArgs&, const ChannelMixOuts&);
+RT_CUDA void channel_mix_backward(ExecContext&, const ChannelMixArgs&, const ChannelMixOuts&,
+                                  const ChannelMixOutGrads&, const ChannelMixGrads&);
 }  // namespace cuda
 
 }  // namespace rt

@@ -40,9 +40,9 @@ void embedding_backward(ExecContext&, const EmbeddingArgs&, const EmbeddingOuts&
                         const EmbeddingGrads&);
 }  // namespace cpu
 namespace cuda {
-void embedding_forward(ExecContext&, const EmbeddingArgs&, const EmbeddingOuts&);
-void embedding_backward(ExecContext&, const EmbeddingArgs&, const EmbeddingOuts&, const EmbeddingOutGrads&,
-                        const EmbeddingGrads&);
+RT_CUDA void embedding_forward(ExecContext&, const EmbeddingArgs&, const EmbeddingOuts&);
+RT_CUDA void embedding_backward(ExecContext&, const EmbeddingArgs&, const EmbeddingOuts&,
+                                const EmbeddingOutGrads&, const EmbeddingGrads&);
 }  // namespace cuda
 
 }  // namespace rt

@@ -32,7 +32,7 @@ namespace cpu {
 void global_norm(ExecContext&, const GlobalNormArgs&, const GlobalNormOuts&);
 }
 namespace cuda {
-void global_norm(ExecContext&, const GlobalNormArgs&, const GlobalNormOuts&);
+RT_CUDA void global_norm(ExecContext&, const GlobalNormArgs&, const GlobalNormOuts&);
 }
 
 }  // namespace rt

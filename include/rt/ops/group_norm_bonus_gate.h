@@ -54,11 +54,11 @@ void group_norm_bonus_gate_backward(ExecContext&, const GroupNormBonusGateArgs&,
                                     const GroupNormBonusGateGrads&);
 }  // namespace cpu
 namespace cuda {
-void group_norm_bonus_gate_forward(ExecContext&, const GroupNormBonusGateArgs&,
-                                   const GroupNormBonusGateOuts&);
-void group_norm_bonus_gate_backward(ExecContext&, const GroupNormBonusGateArgs&,
-                                    const GroupNormBonusGateOuts&, const GroupNormBonusGateOutGrads&,
-                                    const GroupNormBonusGateGrads&);
+RT_CUDA void group_norm_bonus_gate_forward(ExecContext&, const GroupNormBonusGateArgs&,
+                                           const GroupNormBonusGateOuts&);
+RT_CUDA void group_norm_bonus_gate_backward(ExecContext&, const GroupNormBonusGateArgs&,
+                                            const GroupNormBonusGateOuts&, const GroupNormBonusGateOutGrads&,
+                                            const GroupNormBonusGateGrads&);
 }  // namespace cuda
 
 }  // namespace rt

@@ -45,9 +45,9 @@ void key_prepare_backward(ExecContext&, const KeyPrepareArgs&, const KeyPrepareO
                           const KeyPrepareOutGrads&, const KeyPrepareGrads&);
 }  // namespace cpu
 namespace cuda {
-void key_prepare_forward(ExecContext&, const KeyPrepareArgs&, const KeyPrepareOuts&);
-void key_prepare_backward(ExecContext&, const KeyPrepareArgs&, const KeyPrepareOuts&,
-                          const KeyPrepareOutGrads&, const KeyPrepareGrads&);
+RT_CUDA void key_prepare_forward(ExecContext&, const KeyPrepareArgs&, const KeyPrepareOuts&);
+RT_CUDA void key_prepare_backward(ExecContext&, const KeyPrepareArgs&, const KeyPrepareOuts&,
+                                  const KeyPrepareOutGrads&, const KeyPrepareGrads&);
 }  // namespace cuda
 
 }  // namespace rt

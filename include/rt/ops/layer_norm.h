@@ -43,9 +43,9 @@ void layer_norm_backward(ExecContext&, const LayerNormArgs&, const LayerNormOuts
                          const LayerNormGrads&);
 }  // namespace cpu
 namespace cuda {
-void layer_norm_forward(ExecContext&, const LayerNormArgs&, const LayerNormOuts&);
-void layer_norm_backward(ExecContext&, const LayerNormArgs&, const LayerNormOuts&, const LayerNormOutGrads&,
-                         const LayerNormGrads&);
+RT_CUDA void layer_norm_forward(ExecContext&, const LayerNormArgs&, const LayerNormOuts&);
+RT_CUDA void layer_norm_backward(ExecContext&, const LayerNormArgs&, const LayerNormOuts&,
+                                 const LayerNormOutGrads&, const LayerNormGrads&);
 }  // namespace cuda
 
 }  // namespace rt

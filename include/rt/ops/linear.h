@@ -39,9 +39,9 @@ void linear_backward(ExecContext&, const LinearArgs&, const LinearOuts&, const L
                      const LinearGrads&);
 }  // namespace cpu
 namespace cuda {
-void linear_forward(ExecContext&, const LinearArgs&, const LinearOuts&);
-void linear_backward(ExecContext&, const LinearArgs&, const LinearOuts&, const LinearOutGrads&,
-                     const LinearGrads&);
+RT_CUDA void linear_forward(ExecContext&, const LinearArgs&, const LinearOuts&);
+RT_CUDA void linear_backward(ExecContext&, const LinearArgs&, const LinearOuts&, const LinearOutGrads&,
+                             const LinearGrads&);
 }  // namespace cuda
 
 }  // namespace rt

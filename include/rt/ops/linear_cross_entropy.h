@@ -52,9 +52,11 @@ void linear_cross_entropy_backward(ExecContext&, const LinearCrossEntropyArgs&, 
                                    const LinearCrossEntropyOutGrads&, const LinearCrossEntropyGrads&);
 }  // namespace cpu
 namespace cuda {
-void linear_cross_entropy_forward(ExecContext&, const LinearCrossEntropyArgs&, const LinearCrossEntropyOuts&);
-void linear_cross_entropy_backward(ExecContext&, const LinearCrossEntropyArgs&, const LinearCrossEntropyOuts&,
-                                   const LinearCrossEntropyOutGrads&, const LinearCrossEntropyGrads&);
+RT_CUDA void linear_cross_entropy_forward(ExecContext&, const LinearCrossEntropyArgs&,
+                                          const LinearCrossEntropyOuts&);
+RT_CUDA void linear_cross_entropy_backward(ExecContext&, const LinearCrossEntropyArgs&,
+                                           const LinearCrossEntropyOuts&, const LinearCrossEntropyOutGrads&,
+                                           const LinearCrossEntropyGrads&);
 }  // namespace cuda
 
 }  // namespace rt

@@ -46,9 +46,9 @@ void low_rank_backward(ExecContext&, const LowRankArgs&, const LowRankOuts&, con
                        const LowRankGrads&);
 }  // namespace cpu
 namespace cuda {
-void low_rank_forward(ExecContext&, const LowRankArgs&, const LowRankOuts&);
-void low_rank_backward(ExecContext&, const LowRankArgs&, const LowRankOuts&, const LowRankOutGrads&,
-                       const LowRankGrads&);
+RT_CUDA void low_rank_forward(ExecContext&, const LowRankArgs&, const LowRankOuts&);
+RT_CUDA void low_rank_backward(ExecContext&, const LowRankArgs&, const LowRankOuts&, const LowRankOutGrads&,
+                               const LowRankGrads&);
 }  // namespace cuda
 
 }  // namespace rt

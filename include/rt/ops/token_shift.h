@@ -58,9 +58,9 @@ void token_shift_backward(ExecContext&, const TokenShiftArgs&, const TokenShiftO
                           const TokenShiftOutGrads&, const TokenShiftGrads&);
 }  // namespace cpu
 namespace cuda {
-void token_shift_forward(ExecContext&, const TokenShiftArgs&, const TokenShiftOuts&);
-void token_shift_backward(ExecContext&, const TokenShiftArgs&, const TokenShiftOuts&,
-                          const TokenShiftOutGrads&, const TokenShiftGrads&);
+RT_CUDA void token_shift_forward(ExecContext&, const TokenShiftArgs&, const TokenShiftOuts&);
+RT_CUDA void token_shift_backward(ExecContext&, const TokenShiftArgs&, const TokenShiftOuts&,
+                                  const TokenShiftOutGrads&, const TokenShiftGrads&);
 }  // namespace cuda
 
 }  // namespace rt

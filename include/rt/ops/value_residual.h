@@ -39,9 +39,9 @@ void value_residual_backward(ExecContext&, const ValueResidualArgs&, const Value
                              const ValueResidualOutGrads&, const ValueResidualGrads&);
 }  // namespace cpu
 namespace cuda {
-void value_residual_forward(ExecContext&, const ValueResidualArgs&, const ValueResidualOuts&);
-void value_residual_backward(ExecContext&, const ValueResidualArgs&, const ValueResidualOuts&,
-                             const ValueResidualOutGrads&, const ValueResidualGrads&);
+RT_CUDA void value_residual_forward(ExecContext&, const ValueResidualArgs&, const ValueResidualOuts&);
+RT_CUDA void value_residual_backward(ExecContext&, const ValueResidualArgs&, const ValueResidualOuts&,
+                                     const ValueResidualOutGrads&, const ValueResidualGrads&);
 }  // namespace cuda
 
 }  // namespace rt

@@ -62,9 +62,10 @@ void wkv7_backward(ExecContext&, const Wkv7Args&, const Wkv7Outs&, const Wkv7Out
 void wkv7_step(ExecContext&, const Wkv7Args&, const Wkv7Outs&);
 }  // namespace cpu
 namespace cuda {
-void wkv7_forward(ExecContext&, const Wkv7Args&, const Wkv7Outs&);
-void wkv7_backward(ExecContext&, const Wkv7Args&, const Wkv7Outs&, const Wkv7OutGrads&, const Wkv7Grads&);
-void wkv7_step(ExecContext&, const Wkv7Args&, const Wkv7Outs&);
+RT_CUDA void wkv7_forward(ExecContext&, const Wkv7Args&, const Wkv7Outs&);
+RT_CUDA void wkv7_backward(ExecContext&, const Wkv7Args&, const Wkv7Outs&, const Wkv7OutGrads&,
+                           const Wkv7Grads&);
+RT_CUDA void wkv7_step(ExecContext&, const Wkv7Args&, const Wkv7Outs&);
 }  // namespace cuda
 
 }  // namespace rt

@@ -12,7 +12,7 @@ namespace rt {
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
-  virtual void step(ExecContext& ctx, const StepScalars* scalars) = 0;
+  virtual void step(ExecContext& ctx, const StepScalars& scalars) = 0;
   // Every tensor of state under "<kind>.<parameter>", in the parameter's shape: what a checkpoint stores and
   // restores, whatever the layout in memory.
   virtual void visit_state(const std::function<void(const std::string& name, const TensorView&)>& visit) = 0;
@@ -29,15 +29,17 @@ struct AdamWOptions {
 class AdamW final : public Optimizer {
  public:
   AdamW(ParamStore& store, const AdamWOptions& options, MemoryMode mode = MemoryMode::Live);
-  void step(ExecContext& ctx, const StepScalars* scalars) override;
+  void step(ExecContext& ctx, const StepScalars& scalars) override;
   void visit_state(const std::function<void(const std::string&, const TensorView&)>& visit) override;
   std::size_t state_bytes() const override { return 2 * bytes_; }
+  const AdamWOptions& options() const { return options_; }
 
  private:
   ParamStore& store_;
   AdamWOptions options_;
   std::size_t bytes_;
-  Tensor m_, v_;  // (trainable_extent)
+  Tensor m_, v_;    // (trainable_extent)
+  Tensor scalars_;  // one StepScalars, on the device
 };
 
 }  // namespace rt

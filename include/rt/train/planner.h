@@ -11,6 +11,7 @@ namespace rt {
 
 // What a run will take, known before anything is allocated: a dry run of one micro-step.
 struct Plan {
+  Device device;                       // whose memory this is about
   std::int64_t parameters = 0;         // learned numbers
   std::int64_t active_parameters = 0;  // without the embedding: what a token multiplies
   std::int64_t micro_sequences = 0, accumulation = 0, tokens_per_step = 0;
@@ -19,7 +20,7 @@ struct Plan {
   std::size_t gradients = 0;  // of parameters
   std::size_t optimizer = 0;
   std::size_t saved = 0, scratch = 0, grad_pool = 0;  // the arenas
-  std::size_t batches = 0;                            // token buffers
+  std::size_t batches = 0;  // token buffers, as the next two on the CPU only: a device holds none of them
   std::size_t data = 0;     // token files: mapped, and resident once they have been read
   std::size_t program = 0;  // code, libraries and threads, as resident when the plan was made
   std::vector<AllocRecord> saved_peak, scratch_peak;  // by name, largest first
@@ -32,13 +33,17 @@ struct Plan {
 };
 
 ModelSpec model_spec(const config::ModelSection& section, std::int64_t tokenizer_vocab);
-DType compute_dtype(const RunConfig& config);
+Device run_device(const RunConfig& config);  // throws Exit::Config when what the config asks for is not there
+DType compute_dtype(
+    const RunConfig& config);           // unless the config says otherwise: bf16 on CUDA, f32 on the CPU
+std::size_t memory_for(Device device);  // bytes that a run may take there
 
 // Chooses batch.micro_sequences when it is auto: the most that keeps a micro-batch within kMicroTokens tokens
 // and the plan within `memory` bytes. Exit::Memory, naming what would fit, when nothing does.
 // `data` is the size of the mapped token files, of which a run touches no more than it trains on.
 Plan make_plan(const RunConfig& config, const ModelSpec& spec, std::size_t memory, std::size_t data = 0);
-inline constexpr std::int64_t kMicroTokens = 2048;
+inline constexpr std::int64_t kMicroTokens = 2048;         // on the CPU, where a larger batch is no faster
+inline constexpr std::int64_t kDeviceMicroTokens = 65536;  // on a GPU, which needs more to be busy
 
 std::string describe(const Plan& plan);  // the table of --check, several lines
 

@@ -62,6 +62,7 @@ class Trainer {
   void pause(std::chrono::steady_clock::time_point begin);  // the time since `begin` was not training
 
   RunConfig config_;
+  Device device_;
   std::filesystem::path dir_;
   std::unique_ptr<Console> console_;
   std::unique_ptr<Corpus> corpus_;
@@ -70,7 +71,7 @@ class Trainer {
   std::unique_ptr<ParamStore> store_;
   std::unique_ptr<LanguageModel> model_;
   std::unique_ptr<Objective> objective_;
-  std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<AdamW> optimizer_;
   std::unique_ptr<Workspace> workspace_;
   std::unique_ptr<data::Loader> loader_;
   std::unique_ptr<data::Prefetcher> prefetcher_;
