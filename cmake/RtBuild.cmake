@@ -24,15 +24,6 @@ if(RT_SANITIZE)
   target_link_options(rt_flags INTERFACE -fsanitize=${RT_SANITIZE})
 endif()
 
-# CUDA: found with check_language, never required. "native" would stop CMake on a machine without a GPU.
-if(NOT RT_CUDA STREQUAL "OFF")
-  include(CheckLanguage)
-  check_language(CUDA)
-  if(NOT CMAKE_CUDA_COMPILER AND RT_CUDA STREQUAL "ON")
-    message(FATAL_ERROR "RT_CUDA=ON but no CUDA compiler was found. Install the CUDA toolkit or set CUDACXX.")
-  endif()
-endif()
-
 # Written at build time, so that --version names the commit that was built and not the one that was configured.
 add_custom_target(rt_version_header
   COMMAND ${CMAKE_COMMAND} -DOUT=${PROJECT_BINARY_DIR}/generated/version_info.h -DSOURCE=${PROJECT_SOURCE_DIR}

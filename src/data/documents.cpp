@@ -4,8 +4,9 @@
 #include <nlohmann/json.hpp>
 
 #include "data/fs_errors.h"
-#include "data/mapped_file.h"
+
 #include "rt/core/error.h"
+#include "rt/core/mapped_file.h"
 
 namespace rt::data {
 namespace fs = std::filesystem;
@@ -143,7 +144,7 @@ InputList list_inputs(const std::vector<fs::path>& inputs, InputFormat format) {
 
 void for_each_document(const InputFile& file, const PrepareOptions& options, const OnDocument& on_document,
                        const OnBadLine& on_bad_line) {
-  const MappedFile map(file.path);
+  const MappedFile map(file.path, Exit::Data);
   if (file.jsonl) {
     jsonl_documents(file, map.text(), options, on_document, on_bad_line);
   } else {

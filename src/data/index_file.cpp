@@ -3,9 +3,10 @@
 #include <nlohmann/json.hpp>
 
 #include "data/hash.h"
-#include "data/mapped_file.h"
+
 #include "data/shard_format.h"
 #include "rt/core/error.h"
+#include "rt/core/mapped_file.h"
 
 namespace rt::data {
 namespace {
@@ -98,7 +99,7 @@ Index read_index(const std::filesystem::path& dir) {
     fail(Exit::Data, "{}: no {} here, so this is not a token directory; make one with: rwkv data prepare",
          dir.string(), kIndexName);
   }
-  const MappedFile file(path);
+  const MappedFile file(path, Exit::Data);
   Index index;
   index.checksum = check_tail(file.text(), path);
   try {

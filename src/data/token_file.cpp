@@ -2,15 +2,16 @@
 #include <cstring>
 
 #include "data/hash.h"
-#include "data/mapped_file.h"
+
 #include "data/shard_format.h"
 #include "rt/core/error.h"
+#include "rt/core/mapped_file.h"
 #include "rt/data/token_set.h"
 
 namespace rt::data {
 
 struct TokenFile::Parts {
-  explicit Parts(const std::filesystem::path& path) : map(path) {}
+  explicit Parts(const std::filesystem::path& path) : map(path, Exit::Data) {}
   MappedFile map;
   ShardHeader header{};
   const std::byte* payload = nullptr;

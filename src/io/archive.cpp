@@ -181,14 +181,14 @@ TensorArchive open_with(const std::filesystem::path& path, MappedFile file, Pars
 }  // namespace
 
 TensorArchive open_safetensors(const std::filesystem::path& path) {
-  return open_with(path, MappedFile(path), parse_safetensors);
+  return open_with(path, MappedFile(path, Exit::Checkpoint), parse_safetensors);
 }
 TensorArchive open_pth(const std::filesystem::path& path) {
-  return open_with(path, MappedFile(path), parse_pth);
+  return open_with(path, MappedFile(path, Exit::Checkpoint), parse_pth);
 }
 
 TensorArchive open_archive(const std::filesystem::path& path) {
-  MappedFile file(path);
+  MappedFile file(path, Exit::Checkpoint);
   const auto bytes = file.bytes();
   const auto starts_with = [&](std::string_view magic) {
     return bytes.size() >= magic.size() && std::memcmp(bytes.data(), magic.data(), magic.size()) == 0;

@@ -4,7 +4,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "io/mapped_file.h"
+#include "rt/core/mapped_file.h"
 #include "rt/io/archive.h"
 
 namespace rt::io {

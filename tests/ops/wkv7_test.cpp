@@ -77,7 +77,7 @@ TEST(Wkv7, LargerShapesMatchReference) {
                         Form{1, 40, 2, 128, true, true, rt::Wkv7Decay::Clamped},
                         Form{1, 35, 1, 256, true, false, rt::Wkv7Decay::Clamped}}) {
     const OpCase c = make_case(f);
-    rt::testing::check_cpu_matches_reference(c);
+    rt::testing::check_matches_reference(c);
     rt::testing::check_bits_do_not_move(c);
     rt::testing::check_dry_run_is_exact(c);
   }

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "rt/core/error.h"
 #include "rt/core/rng.h"
 #include "tests/support/op_suite.h"
 
@@ -27,22 +28,28 @@ inline void append(Bytes& to, const TensorView& view) {
   to.insert(to.end(), view.data, view.data + view.nbytes());
 }
 
-// Outputs (sequence after sequence, for case.run with one output), then gradients per input.
-inline std::vector<Bytes> run_grouped(const OpCase& c, DType dtype, std::int64_t B, std::int64_t group) {
+struct Grouped {
+  std::vector<Bytes> outputs;  // each sequence after sequence
+  std::vector<Bytes> gradients;
+};
+
+inline Grouped run_grouped(const OpCase& c, DType dtype, std::int64_t B, std::int64_t group) {
   std::vector<Tensor> values, grads;
   std::vector<std::unique_ptr<Parameter>> parameters;
   for (std::size_t i = 0; i < c.inputs.size(); ++i) {
     const InputSpec& in = c.inputs[i];
     const bool weight = in.kind == InputSpec::Kind::Weight;
-    values.emplace_back(in.shape, in.kind == InputSpec::Kind::Ids ? DType::I32 : dtype);
-    fill_uniform(values.back().view, in.lo, in.hi, i);
+    const bool mask = in.kind == InputSpec::Kind::Mask;
+    values.emplace_back(in.shape, in.kind == InputSpec::Kind::Ids ? DType::I32 : mask ? DType::U8 : dtype);
+    // A mask's range is the probability of a 1: below it the fraction is cut to 0.
+    fill_uniform(values.back().view, mask ? in.hi : in.lo, mask ? 1 + in.hi : in.hi, i);
     grads.emplace_back(in.shape, weight ? DType::F32 : values.back().view.dtype);
     parameters.push_back(std::make_unique<Parameter>());
     parameters.back()->value = values.back().view;
     parameters.back()->grad = grads.back().view;
   }
   Workspace ws(Device::cpu(), Impl::Cpu, 32 << 20, 96 << 20, 32 << 20);
-  std::vector<Bytes> all(1);
+  Grouped all;
   for (std::int64_t first = 0; first < B; first += group) {
     Tape tape(ws.ctx(), Record::Yes);
     VarList in;
@@ -55,33 +62,37 @@ inline std::vector<Bytes> run_grouped(const OpCase& c, DType dtype, std::int64_t
       in.push_back(tape.input(values[i].view.slice(0, first, first + group),
                               {grads[i].view.slice(0, first, first + group), mode}));
     }
-    const Var out = c.run(tape, in).at(0);
-    append(all[0], tape.value(out));
-    Shape whole = tape.value(out).shape;
-    whole[0] = B;
-    const Tensor seed(whole, tape.value(out).dtype);
-    fill_uniform(seed.view, -1, 1, 99);
-    tape.seed(out, seed.view.slice(0, first, first + group));
+    const VarList out = c.run(tape, in);
+    all.outputs.resize(out.size());
+    std::vector<Tensor> seeds;
+    for (std::size_t k = 0; k < out.size(); ++k) {
+      append(all.outputs[k], tape.value(out[k]));
+      Shape whole = tape.value(out[k]).shape;
+      whole[0] = B;
+      seeds.emplace_back(whole, tape.value(out[k]).dtype);
+      fill_uniform(seeds.back().view, -1, 1, 99 + k);
+      tape.seed(out[k], seeds.back().view.slice(0, first, first + group));
+    }
     tape.backward();
   }
-  for (const Tensor& grad : grads) append(all.emplace_back(), grad.view);
+  for (const Tensor& grad : grads) append(all.gradients.emplace_back(), grad.view);
   return all;
 }
 
 inline void check_batch_grouping(const OpCase& c, std::int64_t B) {
   for (const DType dtype : {DType::F32, DType::BF16}) {
-    const auto whole = run_grouped(c, dtype, B, B);
+    const Grouped whole = run_grouped(c, dtype, B, B);
     for (const std::int64_t group : {std::int64_t{1}, B / 2}) {
-      const auto parts = run_grouped(c, dtype, B, group);
-      for (std::size_t i = 0; i < whole.size(); ++i) {
-        EXPECT_TRUE(parts[i] == whole[i])
-            << c.name << " " << rt::name(dtype) << ", " << group << " of " << B
-            << " sequences at a time: " << (i == 0 ? "output" : "gradient of " + c.inputs[i - 1].name);
-      }
+      const Grouped parts = run_grouped(c, dtype, B, group);
+      const std::string how =
+          format("{} {}, {} of {} sequences at a time", c.name, rt::name(dtype), group, B);
+      EXPECT_TRUE(parts.outputs == whole.outputs) << how << ": outputs";
+      for (std::size_t i = 0; i < c.inputs.size(); ++i)
+        EXPECT_TRUE(parts.gradients[i] == whole.gradients[i]) << how << ": gradient of " << c.inputs[i].name;
     }
     for (std::size_t i = 0; i < c.inputs.size(); ++i) {
       if (!c.inputs[i].differentiable) continue;
-      EXPECT_NE(whole[i + 1], Bytes(whole[i + 1].size())) << c.name << " " << c.inputs[i].name;
+      EXPECT_NE(whole.gradients[i], Bytes(whole.gradients[i].size())) << c.name << " " << c.inputs[i].name;
     }
   }
 }

@@ -30,17 +30,19 @@ class Harness {
   Harness(const OpCase& c, const Values& inputs, const Options& o) : case_(c), options_(o) {
     for (std::size_t i = 0; i < c.inputs.size(); ++i) {
       const InputSpec& in = c.inputs[i];
-      tensors_.emplace_back(in.shape, storage_of(in, o));
+      const Tensor value(in.shape, storage_of(in, o));
       for (std::size_t k = 0; k < inputs[i].size(); ++k) {
-        set_element(tensors_.back().view, static_cast<std::int64_t>(k), inputs[i][k]);
+        set_element(value.view, static_cast<std::int64_t>(k), inputs[i][k]);
       }
+      tensors_.push_back(copy_to(device_of(o.impl), value.view));
       const bool accumulates = in.kind == Kind::Weight && o.storage != DType::F64;
-      grads_.emplace_back(in.shape, accumulates ? DType::F32 : storage_of(in, o));
+      const Tensor grad(in.shape, accumulates ? DType::F32 : storage_of(in, o));
       if (mode(i) == GradMode::Overwrite) {
-        std::memset(grads_.back().view.data, 0xff, grads_.back().view.nbytes());
+        std::memset(grad.view.data, 0xff, grad.view.nbytes());
       } else if (in.kind != Kind::Ids && in.kind != Kind::Mask) {
-        for (std::int64_t k = 0; k < in.shape.numel(); ++k) set_element(grads_.back().view, k, 1.0);
+        for (std::int64_t k = 0; k < in.shape.numel(); ++k) set_element(grad.view, k, 1.0);
       }
+      grads_.push_back(copy_to(device_of(o.impl), grad.view));
     }
   }
 
@@ -91,13 +93,13 @@ class Harness {
     for (std::size_t k = 0; k < out.size(); ++k) {
       if (!out[k] || !tape.needs_grad(out[k])) continue;
       const TensorView& v = tape.value(out[k]);
-      seeds.emplace_back(v.shape, v.dtype);
+      const Tensor host(v.shape, v.dtype);
       const Rng rng{23, 100 + k};
       for (std::int64_t i = 0; i < v.numel(); ++i) {
         const double drawn = round_to(rng.uniform(static_cast<std::uint64_t>(i)) - 0.5, DType::BF16);
-        set_element(seeds.back().view, i,
-                    options_.douts ? (*options_.douts)[k][static_cast<std::size_t>(i)] : drawn);
+        set_element(host.view, i, options_.douts ? (*options_.douts)[k][static_cast<std::size_t>(i)] : drawn);
       }
+      seeds.push_back(copy_to(v.device, host.view));
       tape.seed(out[k], seeds.back().view);
     }
     tape.backward();
@@ -148,7 +150,7 @@ Run run_in(Workspace& workspace, const OpCase& c, const Values& inputs, const Op
 }
 
 Run run_case(const OpCase& c, const Values& inputs, const Options& o) {
-  Workspace ws(Device::cpu(), o.impl, kArena, kArena, kArena);
+  Workspace ws(device_of(o.impl), o.impl, kArena, kArena, kArena);
   if (o.guard) {
     ws.ctx().saved.guard();
     ws.ctx().scratch.guard();

@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdlib>
 
-#include "rt/core/parallel.h"
+#include "rt/core/error.h"
 #include "tests/support/op_harness.h"
+#include "tests/support/schedule.h"
 #include "tests/support/tolerance.h"
 
 namespace rt::testing {
@@ -70,7 +72,25 @@ void check_reference_gradients(const OpCase& c) {
   }
 }
 
-void check_cpu_matches_reference(const OpCase& c) {
+const std::vector<Impl>& fast_impls() {
+  static const std::vector<Impl> impls = [] {
+    std::vector<Impl> all{Impl::Cpu};
+    if (cuda_device_count() > 0) all.push_back(Impl::Cuda);
+    const char* only = std::getenv("RT_TEST_IMPL");
+    if (only) std::erase_if(all, [&](Impl impl) { return name(impl) != only; });
+    if (all.empty()) throw std::runtime_error("RT_TEST_IMPL: this machine has no such implementation");
+    return all;
+  }();
+  return impls;
+}
+
+std::vector<Impl> all_impls() {
+  std::vector<Impl> all = fast_impls();
+  all.insert(all.begin(), Impl::Ref);
+  return all;
+}
+
+void check_matches_reference(const OpCase& c) {
   for (const DType storage : {DType::F32, DType::BF16}) {
     if (storage == DType::BF16 && !c.bf16) continue;
     const Tolerance tol = tolerance(storage);
@@ -79,48 +99,59 @@ void check_cpu_matches_reference(const OpCase& c) {
     const double grad_tol = std::max(f32 ? c.f32_gradient : c.bf16_gradient, tol.gradient);
     const Values inputs = draw_inputs(c, storage);
     const Run want = run_case(c, inputs, {});
-    Options o;
-    o.impl = Impl::Cpu;
-    o.storage = storage;
-    o.guard = true;
-    expect_close(c, run_case(c, inputs, o), want, out_tol, grad_tol, std::string(name(storage)));
+    for (const Impl impl : fast_impls()) {
+      Options o;
+      o.impl = impl;
+      o.storage = storage;
+      o.guard = true;
+      expect_close(c, run_case(c, inputs, o), want, out_tol, grad_tol,
+                   format("{} {}", name(impl), name(storage)));
+    }
   }
 }
 
 void check_dry_run_is_exact(const OpCase& c) {
   const Values inputs = draw_inputs(c, DType::F32);
-  Options o;
-  o.impl = Impl::Cpu;
-  o.storage = DType::F32;
-  Workspace plan(Device::cpu(), Impl::Cpu);
-  run_in(plan, c, inputs, o);
-  Workspace live(Device::cpu(), Impl::Cpu, plan.saved().high_water(), plan.scratch().high_water(),
-                 plan.grads().high_water());
-  run_in(live, c, inputs, o);  // throws when the plan was too small
-  EXPECT_EQ(live.saved().high_water(), plan.saved().high_water()) << c.name;
-  EXPECT_EQ(live.scratch().high_water(), plan.scratch().high_water()) << c.name;
-  EXPECT_EQ(live.grads().high_water(), plan.grads().high_water()) << c.name;
+  for (const Impl impl : fast_impls()) {
+    for (const DType storage : {DType::F32, DType::BF16}) {
+      if (storage == DType::BF16 && !c.bf16) continue;
+      Options o;
+      o.impl = impl;
+      o.storage = storage;
+      const Device device = device_of(impl);
+      Workspace plan(device, impl);
+      run_in(plan, c, inputs, o);
+      Workspace live(device, impl, plan.saved().high_water(), plan.scratch().high_water(),
+                     plan.grads().high_water());
+      run_in(live, c, inputs, o);  // throws when the plan was too small
+      EXPECT_EQ(live.saved().high_water(), plan.saved().high_water()) << c.name;
+      EXPECT_EQ(live.scratch().high_water(), plan.scratch().high_water()) << c.name;
+      EXPECT_EQ(live.grads().high_water(), plan.grads().high_water()) << c.name;
+    }
+  }
 }
 
 void check_bits_do_not_move(const OpCase& c) {
   const Values inputs = draw_inputs(c, DType::F32);
-  Options o;
-  o.impl = Impl::Cpu;
-  o.storage = DType::F32;
-  const int threads = num_threads();
-  set_num_threads(1);
-  const Run one = run_case(c, inputs, o);
-  set_num_threads(4);
-  const Run four = run_case(c, inputs, o);
-  const Run again = run_case(c, inputs, o);
-  set_num_threads(threads);
-  expect_bits(one, four, c.name + " threads 1 and 4");
-  expect_bits(four, again, c.name + " two runs");
+  for (const Impl impl : fast_impls()) {
+    for (const DType storage : {DType::F32, DType::BF16}) {
+      if (storage == DType::BF16 && (!c.bf16 || impl == Impl::Cpu)) continue;  // one code on the CPU
+      Options o;
+      o.impl = impl;
+      o.storage = storage;
+      const Run first = run_case(c, inputs, o);
+      for (int schedule = 0; schedule < schedules(); ++schedule) {
+        const Schedule change(schedule);
+        expect_bits(first, run_case(c, inputs, o),
+                    format("{} {} {} schedule {}", c.name, name(impl), name(storage), schedule));
+      }
+    }
+  }
 }
 
 void check_grad_modes(const OpCase& c) {
   const Values inputs = draw_inputs(c, DType::F32);
-  for (const Impl impl : {Impl::Ref, Impl::Cpu}) {
+  for (const Impl impl : all_impls()) {
     Options o;
     o.impl = impl;
     o.storage = impl == Impl::Ref ? DType::F64 : DType::F32;

@@ -30,38 +30,42 @@ struct OpCase {
   bool bf16 = true;
 };
 
+// Cpu, and Cuda where this program is linked with it and a device is there; RT_TEST_IMPL=cuda keeps to one.
+const std::vector<Impl>& fast_impls();
+std::vector<Impl> all_impls();  // Ref first
+
 // Each throws/EXPECTs inside. Called by RT_OP_SUITE.
-void check_reference_gradients(const OpCase& c);    // double reference against central differences
-void check_cpu_matches_reference(const OpCase& c);  // f32 and bf16 storage, forward and every gradient
+void check_reference_gradients(const OpCase& c);  // double reference against central differences
+void check_matches_reference(const OpCase& c);    // f32 and bf16 storage, forward and every gradient
 void check_dry_run_is_exact(
     const OpCase& c);  // the plan's bytes are what a live run uses, guard bands intact
-void check_bits_do_not_move(const OpCase& c);  // two runs, and 1 against 4 threads
+void check_bits_do_not_move(const OpCase& c);  // over the schedules of schedule.h
 void check_grad_modes(const OpCase& c);        // Skip, Overwrite and Accumulate honoured for every input
 void check_sequence_split(const OpCase& c);  // whole = two parts with the state carried, and = T single steps
 void check_causality(const OpCase& c);       // time t does not see t + 1
 
 }  // namespace rt::testing
 
-#define RT_OP_SUITE(Name, cases)                                                 \
-  TEST(Name##Grad, ReferenceMatchesDifferences) {                                \
-    for (const auto& c : (cases)) ::rt::testing::check_reference_gradients(c);   \
-  }                                                                              \
-  TEST(Name, CpuMatchesReference) {                                              \
-    for (const auto& c : (cases)) ::rt::testing::check_cpu_matches_reference(c); \
-  }                                                                              \
-  TEST(Name, DryRunIsExact) {                                                    \
-    for (const auto& c : (cases)) ::rt::testing::check_dry_run_is_exact(c);      \
-  }                                                                              \
-  TEST(Name, BitsDoNotMove) {                                                    \
-    for (const auto& c : (cases)) ::rt::testing::check_bits_do_not_move(c);      \
-  }                                                                              \
-  TEST(Name, GradModes) {                                                        \
-    for (const auto& c : (cases)) ::rt::testing::check_grad_modes(c);            \
-  }                                                                              \
-  TEST(Name, SequenceSplit) {                                                    \
-    for (const auto& c : (cases)) ::rt::testing::check_sequence_split(c);        \
-  }                                                                              \
-  TEST(Name, Causality) {                                                        \
-    for (const auto& c : (cases)) ::rt::testing::check_causality(c);             \
-  }                                                                              \
+#define RT_OP_SUITE(Name, cases)                                               \
+  TEST(Name##Grad, ReferenceMatchesDifferences) {                              \
+    for (const auto& c : (cases)) ::rt::testing::check_reference_gradients(c); \
+  }                                                                            \
+  TEST(Name, MatchesReference) {                                               \
+    for (const auto& c : (cases)) ::rt::testing::check_matches_reference(c);   \
+  }                                                                            \
+  TEST(Name, DryRunIsExact) {                                                  \
+    for (const auto& c : (cases)) ::rt::testing::check_dry_run_is_exact(c);    \
+  }                                                                            \
+  TEST(Name, BitsDoNotMove) {                                                  \
+    for (const auto& c : (cases)) ::rt::testing::check_bits_do_not_move(c);    \
+  }                                                                            \
+  TEST(Name, GradModes) {                                                      \
+    for (const auto& c : (cases)) ::rt::testing::check_grad_modes(c);          \
+  }                                                                            \
+  TEST(Name, SequenceSplit) {                                                  \
+    for (const auto& c : (cases)) ::rt::testing::check_sequence_split(c);      \
+  }                                                                            \
+  TEST(Name, Causality) {                                                      \
+    for (const auto& c : (cases)) ::rt::testing::check_causality(c);           \
+  }                                                                            \
   static_assert(true, "")

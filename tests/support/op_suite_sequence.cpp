@@ -64,12 +64,33 @@ void expect_part(const OpCase& c, const Run& whole, const Run& part, std::int64_
   }
 }
 
+void check_causality_of(const OpCase& c, Impl impl, std::int64_t T) {
+  Options o;
+  o.impl = impl;
+  o.storage = DType::F32;
+  Values inputs = draw_inputs(c, DType::F32);
+  const Run base = run_case(c, inputs, o);
+  const std::int64_t t = T / 2;
+  for (std::size_t i = 0; i < c.inputs.size(); ++i) {
+    if (!c.inputs[i].time_major || c.inputs[i].kind != Kind::Activation) continue;
+    const std::int64_t inner = c.inputs[i].shape.numel() / (c.inputs[i].shape[0] * T);
+    for (std::int64_t k = 0; k < inner; ++k) inputs[i][static_cast<std::size_t>(t * inner + k)] *= 0.5;
+  }
+  const Run moved = run_case(c, inputs, o);
+  for (std::size_t k = 0; k < base.outputs.size(); ++k) {
+    if (is_state_output(c, k) || base.output_shapes[k].rank() < 2 || base.output_shapes[k][1] != T) continue;
+    EXPECT_EQ(cut_time(moved.outputs[k], base.output_shapes[k], 0, t),
+              cut_time(base.outputs[k], base.output_shapes[k], 0, t))
+        << c.name << ": output " << k << " saw the future";
+  }
+}
+
 }  // namespace
 
 void check_sequence_split(const OpCase& c) {
   const std::int64_t T = time_of(c);
   if (T < 2) return;
-  for (const Impl impl : {Impl::Ref, Impl::Cpu}) {
+  for (const Impl impl : all_impls()) {
     Options o;
     o.impl = impl;
     o.storage = impl == Impl::Ref ? DType::F64 : DType::F32;
@@ -100,24 +121,7 @@ void check_sequence_split(const OpCase& c) {
 void check_causality(const OpCase& c) {
   const std::int64_t T = time_of(c);
   if (T < 2) return;
-  Options o;
-  o.impl = Impl::Cpu;
-  o.storage = DType::F32;
-  Values inputs = draw_inputs(c, DType::F32);
-  const Run base = run_case(c, inputs, o);
-  const std::int64_t t = T / 2;
-  for (std::size_t i = 0; i < c.inputs.size(); ++i) {
-    if (!c.inputs[i].time_major || c.inputs[i].kind != Kind::Activation) continue;
-    const std::int64_t inner = c.inputs[i].shape.numel() / (c.inputs[i].shape[0] * T);
-    for (std::int64_t k = 0; k < inner; ++k) inputs[i][static_cast<std::size_t>(t * inner + k)] *= 0.5;
-  }
-  const Run moved = run_case(c, inputs, o);
-  for (std::size_t k = 0; k < base.outputs.size(); ++k) {
-    if (is_state_output(c, k) || base.output_shapes[k].rank() < 2 || base.output_shapes[k][1] != T) continue;
-    EXPECT_EQ(cut_time(moved.outputs[k], base.output_shapes[k], 0, t),
-              cut_time(base.outputs[k], base.output_shapes[k], 0, t))
-        << c.name << ": output " << k << " saw the future";
-  }
+  for (const Impl impl : fast_impls()) check_causality_of(c, impl, T);
 }
 
 }  // namespace rt::testing

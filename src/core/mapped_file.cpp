@@ -1,4 +1,4 @@
-#include "io/mapped_file.h"
+#include "rt/core/mapped_file.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -6,22 +6,23 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <system_error>
 #include <utility>
 
-#include "io/sys.h"
-#include "rt/core/error.h"
+namespace rt {
 
-namespace rt::io {
-
-MappedFile::MappedFile(const std::filesystem::path& path) {
+MappedFile::MappedFile(const std::filesystem::path& path, Exit code) {
+  const auto refuse = [&](const char* what, int error) {
+    fail(code, "{}: {}: {}", path.string(), what, std::generic_category().message(error));
+  };
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) sys::fail_errno(path, "cannot open", errno);
+  if (fd < 0) refuse("cannot open", errno);
   struct stat info {};
   int error = ::fstat(fd, &info) < 0 ? errno : 0;
   const bool regular = error == 0 && S_ISREG(info.st_mode);
   if (regular && info.st_size > 0) {
     size_ = static_cast<std::size_t>(info.st_size);
-    void* at = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);
+    void* at = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, fd, 0);
     if (at == MAP_FAILED) {
       error = errno;
     } else {
@@ -29,8 +30,8 @@ MappedFile::MappedFile(const std::filesystem::path& path) {
     }
   }
   ::close(fd);
-  if (error != 0) sys::fail_errno(path, "cannot map", error);
-  if (!regular) fail(Exit::Checkpoint, "{}: not a file. Name the tensor file inside it.", path.string());
+  if (error != 0) refuse("cannot map", error);
+  if (!regular) fail(code, "{}: not a file. Name the file inside it.", path.string());
 }
 
 MappedFile::~MappedFile() {
@@ -40,4 +41,4 @@ MappedFile::~MappedFile() {
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
 
-}  // namespace rt::io
+}  // namespace rt

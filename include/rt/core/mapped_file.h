@@ -1,18 +1,22 @@
 #pragma once
 #include <cstddef>
 #include <filesystem>
+#include <span>
 #include <string_view>
 
-namespace rt::data {
+#include "rt/core/error.h"
 
-// A whole file mapped read-only. Move-only. Errors: Exit::Data naming the path.
+namespace rt {
+
+// A whole file mapped read-only; empty files are empty. Move-only. Errors name the path and carry `code`.
 class MappedFile {
  public:
-  explicit MappedFile(const std::filesystem::path& path);
+  MappedFile(const std::filesystem::path& path, Exit code);
   ~MappedFile();
   MappedFile(MappedFile&& other) noexcept;
   MappedFile& operator=(MappedFile&&) = delete;
 
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
   const std::byte* data() const { return data_; }  // null when the file is empty
   std::size_t size() const { return size_; }
   std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
@@ -22,4 +26,4 @@ class MappedFile {
   std::size_t size_ = 0;
 };
 
-}  // namespace rt::data
+}  // namespace rt

@@ -1,0 +1,37 @@
+# The CUDA backend, in up to two forms that define the same symbols (see RT_CUDA in rt/core/device_api.h):
+#   rt_cuda           for a GPU, built where a CUDA toolkit is (RT_CUDA=ON or AUTO); programs link it.
+#   rt_cuda_emulated  the same kernels on the CPU, for tests; it needs the toolkit's headers only.
+set(RT_CUDA_ARCHITECTURES "80;86;89;90;100;120" CACHE STRING "GPU architectures of the CUDA backend")
+option(RT_EMULATION "Build the tests that run the CUDA kernels on the CPU, where CUDA's headers are found" ON)
+
+set(RT_HAVE_CUDA FALSE)
+if(NOT RT_CUDA STREQUAL "OFF")
+  # "native" would stop CMake on a machine without a GPU, so the list is explicit.
+  include(CheckLanguage)
+  if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX} AND EXISTS /usr/local/cuda/bin/nvcc)
+    set(CMAKE_CUDA_COMPILER /usr/local/cuda/bin/nvcc)
+  endif()
+  set(CMAKE_CUDA_ARCHITECTURES ${RT_CUDA_ARCHITECTURES})
+  if(CMAKE_CUDA_COMPILER)
+    enable_language(CUDA)
+    set(RT_HAVE_CUDA TRUE)
+  else()
+    check_language(CUDA)
+    if(CMAKE_CUDA_COMPILER)
+      enable_language(CUDA)
+      set(RT_HAVE_CUDA TRUE)
+    elseif(RT_CUDA STREQUAL "ON")
+      message(FATAL_ERROR "RT_CUDA=ON but no CUDA compiler was found. Install the CUDA toolkit or set CUDACXX.")
+    endif()
+  endif()
+endif()
+
+set(RT_HAVE_EMULATION FALSE)
+if(RT_TESTS AND RT_EMULATION)
+  find_path(RT_CUDA_HEADERS cuda_bf16.h HINTS ENV CUDA_HOME PATHS /usr/local/cuda/include)
+  if(RT_CUDA_HEADERS)
+    set(RT_HAVE_EMULATION TRUE)
+  else()
+    message(STATUS "CUDA's headers were not found: the tests that run its kernels on the CPU are left out")
+  endif()
+endif()
