@@ -10,7 +10,6 @@
 #include "rt/infer/model_file.h"
 #include "rt/io/checkpoint.h"
 #include "rt/io/file.h"
-#include "rt/ops/gemm_rate.h"
 #include "rt/train/corpus.h"
 #include "rt/train/machine.h"
 #include "rt/train/planner.h"
@@ -136,11 +135,12 @@ void check_run(const RunConfig& config) {
   std::puts("plan");
   std::fputs(describe(plan).c_str(), stdout);
   check_disk(config, plan);
-  const double flops = measure_sgemm_flops();
+  const Yardstick yardstick = measure_yardstick(plan.device, compute_dtype(config));
+  const double flops = yardstick.flops;
   const double rate = kUsualFraction * flops / plan.flops_per_token;
-  std::string time =
-      format("{} tokens/s at {} % of {} GFLOP/s sgemm, {} threads", static_cast<long>(rate),
-             static_cast<int>(100 * kUsualFraction), static_cast<long>(flops / 1e9), num_threads());
+  std::string time = format("{} tokens/s at {} % of {} GFLOP/s {}, {} threads", static_cast<long>(rate),
+                            static_cast<int>(100 * kUsualFraction), static_cast<long>(flops / 1e9),
+                            yardstick.name, num_threads());
   if (plan.steps) {
     const double tokens = double(*plan.steps) * double(plan.tokens_per_step);
     time = "about " + human_seconds(tokens / rate) + ": " + time;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "rt/core/device_stats.h"
 #include "rt/core/error.h"
 
 namespace rt {
@@ -134,7 +135,10 @@ void Tape::backward() {
     NodeEntry& entry = nodes_[i];
     bool reached = false;
     for (std::uint32_t v = entry.first_output; v < entry.end_output; ++v) reached |= bool(vars_[v].grad);
-    if (reached) entry.node->backward(*this);
+    if (reached) {
+      const ProfileRange range(entry.node->name().data());  // names are literals
+      entry.node->backward(*this);
+    }
     for (std::uint32_t v = entry.first_output; v < entry.end_output; ++v) {
       if (vars_[v].is_output) release_grad({v});
     }

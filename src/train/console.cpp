@@ -39,7 +39,8 @@ std::string fixed(const char* pattern, double v) {
 std::string numbers(const Progress& p) {
   std::string text = "loss " + fixed("%.4f", p.loss) + "  lr " + fixed("%.2e", p.lr) + "  norm " +
                      fixed("%.2f", p.grad_norm) + "  " + human_count(p.tokens_per_s) + " tok/s  " +
-                     fixed("%.0f%%", 100 * p.flops_fraction) + " of sgemm";
+                     fixed("%.0f%%", 100 * p.flops_fraction) + " of " + p.yardstick;
+  if (p.mfu > 0) text += "  mfu " + fixed("%.0f%%", 100 * p.mfu);
   if (p.eta_s >= 0) text += "  eta " + human_seconds(p.eta_s);
   return text;
 }

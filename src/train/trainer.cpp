@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "rt/core/device_stats.h"
 #include "rt/core/error.h"
 #include "rt/core/log.h"
 #include "rt/core/parallel.h"
@@ -23,6 +24,7 @@ StepResult Trainer::step() {
   result.lr = schedule_.at(static_cast<std::int64_t>(progress_.step));
   const auto tokens = static_cast<double>(config_.batch.global_tokens);
   double loss = 0;
+  const ProfileRange range("step");
   std::vector<data::Batch> batches;  // kept for the report, should something not be finite
   store_->clear_grads();
   for (int micro = 0; micro < loader_->micro_batches(); ++micro) {
@@ -31,10 +33,7 @@ StepResult Trainer::step() {
       return result;
     }
     batches.push_back(prefetcher_->next());
-    for (const double sum :
-         micro_step(workspace_->ctx(), *objective_, view_of(batches.back()), 1.0 / tokens)) {
-      loss += sum;
-    }
+    for (const double sum : stepper_->run(view_of(batches.back()), 1.0 / tokens, micro == 0)) loss += sum;
     if (!std::isfinite(loss)) stop_non_finite(batches, micro, format("loss {}", loss));
   }
   store_->finish_grads(workspace_->ctx().stream);
@@ -76,6 +75,7 @@ void Trainer::stop_non_finite(const std::vector<data::Batch>& batches, int micro
 }
 
 fs::path Trainer::save() {
+  const ProfileRange range("checkpoint");
   progress_.seconds += elapsed();
   started_ = std::chrono::steady_clock::now();
   progress_.data_fingerprint = loader_->fingerprint();

@@ -1,18 +1,28 @@
 #include <cmath>
 #include <fstream>
 
+#include "rt/core/device_stats.h"
 #include "rt/core/error.h"
 #include "rt/core/log.h"
 #include "rt/core/parallel.h"
 #include "rt/infer/sampler.h"
 #include "rt/infer/session.h"
 #include "rt/io/checkpoint.h"
-#include "rt/ops/gemm_rate.h"
 #include "rt/train/machine.h"
 #include "rt/train/signals.h"
 #include "rt/train/trainer.h"
 
 namespace rt {
+namespace {
+
+std::string device_name(Device device) {
+  if (device.kind == DeviceKind::Cpu || !cuda::device_info) return to_string(device);
+  const DeviceInfo info = cuda::device_info(device.index);
+  return format("{} ({}, {} SMs, sm_{}{})", to_string(device), info.name, info.multiprocessors, info.major,
+                info.minor);
+}
+
+}  // namespace
 
 bool Trainer::due(const config::Quantity& every) const {
   const std::int64_t interval = every.steps(config_.batch.global_tokens, total_steps_.value_or(0));
@@ -28,10 +38,10 @@ bool Trainer::out_of_time() const {
 
 Exit Trainer::fit() {
   const SignalGuard signals;
-  sgemm_flops_ = measure_sgemm_flops();
-  log::info("machine", "threads={}, sgemm={} GFLOP/s, memory_available={}", num_threads(),
-            static_cast<long>(sgemm_flops_ / 1e9),
-            human_bytes(static_cast<double>(available_memory_bytes())));
+  yardstick_ = measure_yardstick(device_, compute_dtype(config_));
+  log::info("machine", "device={}, threads={}, {}={} GFLOP/s, memory_available={}", device_name(device_),
+            num_threads(), yardstick_.name, static_cast<long>(yardstick_.flops / 1e9),
+            human_bytes(static_cast<double>(memory_for(device_))));
   started_ = last_report_ = std::chrono::steady_clock::now();
   const auto total = static_cast<std::uint64_t>(total_steps_.value_or(INT64_MAX));
   if (config_.eval.at_start && progress_.step == 0 && !validate()) return finish(false);
@@ -66,21 +76,34 @@ void Trainer::report(const StepResult& result, bool log_line) {
   p.lr = result.lr;
   p.grad_norm = result.grad_norm;
   p.tokens_per_s = rate;
-  p.flops_fraction = rate * plan_.flops_per_token / sgemm_flops_;
+  const double flops = rate * plan_.flops_per_token;
+  p.yardstick = yardstick_.name;
+  p.flops_fraction = yardstick_.flops > 0 ? flops / yardstick_.flops : 0;
+  p.mfu = yardstick_.nominal > 0 ? flops / yardstick_.nominal : 0;
   if (p.total > 0)
     p.eta_s = static_cast<double>(p.total - p.step) * double(config_.batch.global_tokens) / rate;
   console_->step(p, log_line);
   if (!log_line) return;
   const double wait = prefetcher_->wait_seconds();
-  metrics_->write({{"step", p.step},
-                   {"tokens", static_cast<std::int64_t>(progress_.tokens)},
-                   {"loss", result.loss},
-                   {"lr", result.lr},
-                   {"grad_norm", result.grad_norm},
-                   {"tokens_per_s", rate},
-                   {"flops_fraction", p.flops_fraction},
-                   {"data_wait_s", wait - reported_wait_},
-                   {"rss_bytes", static_cast<std::int64_t>(rss_bytes())}});
+  std::vector<MetricsFile::Field> fields{{"step", p.step},
+                                         {"tokens", static_cast<std::int64_t>(progress_.tokens)},
+                                         {"loss", result.loss},
+                                         {"lr", result.lr},
+                                         {"grad_norm", result.grad_norm},
+                                         {"tokens_per_s", rate},
+                                         {"flops_fraction", p.flops_fraction},
+                                         {"data_wait_s", wait - reported_wait_},
+                                         {"rss_bytes", static_cast<std::int64_t>(rss_bytes())}};
+  if (device_.kind == DeviceKind::Cuda && cuda::device_stats) {
+    const DeviceStats stats = cuda::device_stats(device_.index);
+    fields.insert(fields.end(), {{"mfu", p.mfu},
+                                 {"device_memory_bytes", static_cast<std::int64_t>(stats.memory_used)},
+                                 {"sm_mhz", std::int64_t{stats.sm_mhz}},
+                                 {"watts", stats.watts},
+                                 {"celsius", std::int64_t{stats.celsius}},
+                                 {"throttled", stats.throttled}});
+  }
+  metrics_->write(fields);
   last_report_ = now;
   reported_tokens_ = progress_.tokens;
   reported_wait_ = wait;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstdlib>
 
 #include "rt/core/error.h"
 #include "rt/core/log.h"
@@ -119,6 +120,8 @@ void Trainer::build_model() {
   workspace_ =
       std::make_unique<Workspace>(device_, impl_of(device_), plan_.saved, plan_.scratch, plan_.grad_pool,
                                   Rng{static_cast<std::uint64_t>(config_.run.seed), 0});
+  // RT_SYNC waits after every kernel, which cannot be recorded.
+  stepper_ = std::make_unique<MicroStepper>(workspace_->ctx(), *objective_, *store_, !std::getenv("RT_SYNC"));
   data::LoaderOptions loader;
   loader.seq_len = config_.data.seq_len;
   loader.global_sequences = config_.sequences_per_step();

@@ -10,8 +10,11 @@ namespace rt {
 struct Progress {
   std::int64_t step = 0, total = 0;  // total 0: unknown
   double loss = 0, lr = 0, grad_norm = 0;
-  double tokens_per_s = 0, flops_fraction = 0;
-  double eta_s = -1;  // negative: unknown
+  double tokens_per_s = 0;
+  const char* yardstick = "sgemm";
+  double flops_fraction = 0;  // model FLOPs over the yardstick's rate
+  double mfu = 0;             // over the device's nominal rate; 0: unknown
+  double eta_s = -1;          // negative: unknown
 };
 
 // How a run shows itself: a bar redrawn in place on a terminal, plain lines elsewhere. Log lines and the bar

@@ -1,6 +1,10 @@
 #pragma once
+#include <array>
+#include <optional>
 #include <vector>
 
+#include "rt/core/graph.h"
+#include "rt/nn/param_store.h"
 #include "rt/train/objective.h"
 
 namespace rt {
@@ -15,5 +19,33 @@ std::vector<double> micro_step(ExecContext& ctx, Objective& objective, const Bat
 
 // Forward only.
 std::vector<double> micro_loss(ExecContext& ctx, Objective& objective, const BatchView& batch);
+
+// micro_step again and again with batches of one shape. Where the device has graphs, the second call of a
+// kind records the device's work and later ones replay it: the same bits without the host's work per kernel.
+// (The first call is not recorded, because libraries load code and choose kernels in it.) A recording that
+// fails costs one log line.
+class MicroStepper {
+ public:
+  MicroStepper(ExecContext& ctx, Objective& objective, ParamStore& store, bool graphs)
+      : ctx_(ctx), objective_(objective), store_(store), graphs_(graphs) {}
+  // `first`: of its optimizer step, when gradients are overwritten and not added to.
+  std::vector<double> run(const BatchView& batch, double grad_scale, bool first);
+  bool replaying() const { return kinds_[0].graph || kinds_[1].graph; }
+
+ private:
+  struct Kind {
+    int calls = 0;
+    std::optional<DeviceGraph> graph;
+    Shape shape;
+    bool reset = false;
+    double grad_scale = 0;
+    std::vector<Parameter*> reached;  // have a gradient after it
+  };
+  ExecContext& ctx_;
+  Objective& objective_;
+  ParamStore& store_;
+  bool graphs_;
+  std::array<Kind, 2> kinds_;
+};
 
 }  // namespace rt

@@ -10,7 +10,9 @@
 #include "rt/train/console.h"
 #include "rt/train/corpus.h"
 #include "rt/train/evaluation.h"
+#include "rt/train/machine.h"
 #include "rt/train/metrics.h"
+#include "rt/train/micro_step.h"
 #include "rt/train/planner.h"
 #include "rt/train/run_state.h"
 
@@ -73,6 +75,7 @@ class Trainer {
   std::unique_ptr<Objective> objective_;
   std::unique_ptr<AdamW> optimizer_;
   std::unique_ptr<Workspace> workspace_;
+  std::unique_ptr<MicroStepper> stepper_;
   std::unique_ptr<data::Loader> loader_;
   std::unique_ptr<data::Prefetcher> prefetcher_;
   std::unique_ptr<MetricsFile> metrics_;
@@ -81,7 +84,7 @@ class Trainer {
   RunProgress progress_;
   std::uint64_t saved_step_ = 0;
   bool has_saved_ = false;
-  double sgemm_flops_ = 0;
+  Yardstick yardstick_{};
   std::optional<EvalResult> last_eval_;
   std::chrono::steady_clock::time_point started_, last_save_, last_report_;
   std::uint64_t reported_tokens_ = 0;
