@@ -62,6 +62,7 @@ int bench_main(int argc, char** argv) {
   constexpr Verb kBenches[] = {
       {"gemm", "the matrix product and the memory of this machine", bench_gemm_main},
       {"wkv7", "the recurrence alone, forward and backward", bench_wkv7_main},
+      {"kernels", "every op alone, against what memory and matrix units allow", bench_kernels_main},
       {"step", "whole training steps", bench_step_main},
       {"data", "the data loader", bench_data_main},
   };

@@ -27,10 +27,14 @@ double now_seconds();
 // The shortest of `repeats` runs, after one that is not counted.
 double best_seconds(int repeats, const std::function<void()>& run);
 
+// Bytes per second of a copy between two places in memory far beyond any cache: read once and written once.
+double host_copy_bytes_per_s();
+
 // argv[0] is the benchmark's name.
 int bench_gemm_main(int argc, char** argv);
 int bench_wkv7_main(int argc, char** argv);
 int bench_step_main(int argc, char** argv);
 int bench_data_main(int argc, char** argv);
+int bench_kernels_main(int argc, char** argv);
 
 }  // namespace rt

@@ -62,14 +62,15 @@ Wkv7Result wkv7(Tape& tape, Var r, Var w, Var k, Var v, Var a, Var b, Var s0, Va
   }
 
   const Shape shape = in.shape;
+  const Wkv7Saved saved = wkv7_saved(ctx.impl, in.dtype, N);
   const bool record = tape.needs_grad({r, w, k, v, a, b, s0});
   const Var y = tape.output(shape, in.dtype, "wkv7.y", {r, w, k, v, a, b, s0});
   const Var state = tape.output({B, H, N, N}, accum, "wkv7.state", {r, w, k, v, a, b, s0});
   Var sa, chunk_states;
-  if (record && ctx.impl != Impl::Ref) {
-    const std::int64_t chunks = (T + kWkv7Chunk - 1) / kWkv7Chunk;
-    sa = tape.output(shape, accum, "wkv7.sa", {});
-    if (chunks > 1) chunk_states = tape.output({B, H, chunks - 1, N, N}, accum, "wkv7.chunk_states", {});
+  const std::int64_t chunks = (T + kWkv7Chunk - 1) / kWkv7Chunk;
+  if (record && saved.sa) sa = tape.output(shape, accum, "wkv7.sa", {});
+  if (record && saved.states && chunks > 1) {
+    chunk_states = tape.output({B, H, chunks - 1, N, N}, saved.dtype, "wkv7.chunk_states", {});
   }
   const auto outs = [=](Tape& t) {
     return Wkv7Outs{t.value(y), t.value(state), t.value_or_empty(sa), t.value_or_empty(chunk_states)};

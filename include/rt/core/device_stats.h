@@ -1,5 +1,6 @@
 #pragma once
 #include <cstddef>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -35,7 +36,9 @@ RT_CUDA DeviceStats device_stats(int index);
 RT_CUDA DeviceInfo device_info(int index);
 RT_CUDA DeviceRates matmul_rates(int index, DType dtype);  // takes up to a second
 RT_CUDA double copy_bytes_per_s(int index);                // read plus written
-RT_CUDA void range_push(const char* name) noexcept;        // NVTX
+// Device time of the work that `run` gives to the stream; waits for it.
+RT_CUDA double elapsed_seconds(void* stream, const std::function<void()>& run);
+RT_CUDA void range_push(const char* name) noexcept;  // NVTX
 RT_CUDA void range_pop() noexcept;
 }  // namespace cuda
 

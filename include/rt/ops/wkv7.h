@@ -20,6 +20,18 @@ enum class Wkv7Decay : std::uint8_t {
 // Backward restarts from a saved state every so many tokens. Results do not depend on it.
 inline constexpr std::int64_t kWkv7Chunk = 32;
 
+// What a forward pass that is recorded keeps for backward, by implementation and storage type.
+struct Wkv7Saved {
+  bool sa, states;
+  DType dtype;  // of the states; BF16 ones are in an order of the kernels' own
+};
+constexpr Wkv7Saved wkv7_saved(Impl impl, DType storage, std::int64_t head_size) {
+  if (impl == Impl::Ref) return {false, false, DType::F64};
+  // The chunk-parallel CUDA kernels, which form sa again.
+  if (impl == Impl::Cuda && storage == DType::BF16 && head_size == 64) return {false, true, DType::BF16};
+  return {true, true, DType::F32};
+}
+
 struct Wkv7Args {
   TensorView r, w, k, v, a, b;  // (B, T, C); w is the raw decay
   TensorView s0;                // (B, H, N, N) accumulation dtype; empty: zero
@@ -30,9 +42,9 @@ struct Wkv7Args {
 struct Wkv7Outs {
   TensorView y;      // (B, T, C)
   TensorView state;  // (B, H, N, N) accumulation dtype; in step the same memory as s0
-  TensorView sa;     // (B, T, C) f32, for backward; empty when nothing is recorded, and for Ref
-  TensorView
-      chunk_states;  // (B, H, chunks - 1, N, N) f32, S before each chunk but the first; may be empty too
+  // For backward; empty when nothing is recorded, or as wkv7_saved says.
+  TensorView sa;            // (B, T, C) f32
+  TensorView chunk_states;  // (B, H, chunks - 1, N, N), S before each chunk but the first; empty if only one
 };
 struct Wkv7OutGrads {
   TensorView y, state;
