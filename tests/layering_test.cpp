@@ -50,7 +50,8 @@ const std::vector<Owned> kThirdParty = {
     {{"cuda*", "cublas*", "nccl.h", "nvtx3/", "mma.h"}, {"cuda/"}},
     // The system's own: anywhere but in public headers.
     {{"sys/", "netinet/", "arpa/", "unistd.h", "fcntl.h", "sched.h", "poll.h", "signal.h", "dlfcn.h",
-      "netdb.h", "pthread.h", "termios.h", "immintrin.h", "cxxabi.h", "endian.h", "string.h", "stdlib.h"},
+      "netdb.h", "pthread.h", "termios.h", "immintrin.h", "cxxabi.h", "endian.h", "string.h", "stdlib.h",
+      "ucontext.h", "sanitizer/"},
      {"src/", "cuda/", "tests/"}},
 };
 

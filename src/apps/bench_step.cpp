@@ -1,11 +1,12 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "apps/bench.h"
 #include "apps/model_options.h"
+#include "rt/core/device_stats.h"
 #include "rt/core/host.h"
 #include "rt/core/parallel.h"
-#include "rt/ops/gemm_rate.h"
 #include "rt/train/machine.h"
 #include "rt/train/micro_step.h"
 #include "rt/train/planner.h"
@@ -15,19 +16,22 @@ namespace rt {
 namespace {
 
 struct StepOptions {
-  std::string preset = "large", precision = "f32";
+  std::string preset = "large", device = "auto", precision;
   std::int64_t layers = 0, width = 0, vocab = 0;  // 0: the preset's
-  std::int64_t head_size = 64, seq_len = 512, micro = 1, steps = 3, threads = 0;
+  std::int64_t head_size = 64, seq_len = 512, micro = 0, steps = 3, threads = 0;
   bool recompute = false;
   std::optional<std::string> json;
 
   void resolve() {
-    const bool small = preset == "small";
-    if (layers == 0) layers = small ? 6 : 12;
-    if (width == 0) width = small ? 256 : 768;
+    const bool small = preset == "small", huge = preset == "1.5b";
+    if (layers == 0) layers = small ? 6 : huge ? 24 : 12;
+    if (width == 0) width = small ? 256 : huge ? 2048 : 768;
     if (vocab == 0) vocab = small ? 256 : 65536;
-    if (steps < 1 || seq_len < 1 || micro < 1) {
-      fail(Exit::Config, "rwkv bench step: --steps, --seq-len and --micro must be at least 1.");
+    if (steps < 1 || seq_len < 1) {
+      fail(Exit::Config, "rwkv bench step: --steps and --seq-len must be at least 1.");
+    }
+    if (!precision.empty() && precision != "f32" && precision != "bf16") {
+      fail(Exit::Config, "rwkv bench step: --precision: \"{}\" is not one of f32|bf16.", precision);
     }
   }
 };
@@ -35,11 +39,12 @@ struct StepOptions {
 // The same description a config file gives, so that the planner's prediction is the one of a run.
 RunConfig run_config(const StepOptions& o) {
   RunConfig config;
+  config.device = parse_device(o.device);
   config.model.layers = o.layers;
   config.model.width = o.width;
   config.model.head_size = o.head_size;
   config.model.vocab = o.vocab;
-  config.precision.compute = o.precision == "bf16" ? DType::BF16 : DType::F32;
+  if (!o.precision.empty()) config.precision.compute = o.precision == "bf16" ? DType::BF16 : DType::F32;
   config.data.seq_len = o.seq_len;
   config.batch.micro_sequences = o.micro;
   config.batch.global_tokens = o.micro * o.seq_len;
@@ -63,6 +68,27 @@ data::Batch random_batch(const StepOptions& o, std::uint64_t step) {
   return batch;
 }
 
+// The plan of as many sequences as keep the device busy and fit it, when none were asked for.
+Plan plan_step(StepOptions& o, const ModelSpec& spec) {
+  const Device device = parse_device(o.device);
+  const bool choose = o.micro == 0;
+  const std::int64_t most = device.kind == DeviceKind::Cpu ? 1 : kDeviceMicroTokens / o.seq_len;
+  if (choose) o.micro = std::max<std::int64_t>(1, most);
+  for (;; o.micro /= 2) {
+    try {
+      return make_plan(run_config(o), spec, memory_for(device));
+    } catch (const Error& e) {
+      if (!choose || o.micro == 1 || e.code() != Exit::Memory) throw;
+    }
+  }
+}
+
+// Bytes in use on a device; what is freed stays with its pool, so that this is also the peak.
+std::size_t device_memory(Device device) {
+  return device.kind == DeviceKind::Cuda && cuda::device_stats ? cuda::device_stats(device.index).memory_used
+                                                               : 0;
+}
+
 struct Phases {
   double forward = 0, backward = 0, norm = 0, optimizer = 0;
   double total() const { return forward + backward + norm + optimizer; }
@@ -79,9 +105,20 @@ class StepBench {
     store_.allocate();
     store_.initialize(Rng{1, 0});
     optimizer_ = std::make_unique<AdamW>(store_, AdamWOptions{});
+    stepper_ = std::make_unique<MicroStepper>(workspace_.ctx(), objective_, store_, true);
   }
 
-  // One optimizer step as Trainer::step does it, with the time of each part.
+  // One optimizer step as Trainer::step does it. Returns its seconds.
+  double whole_step(std::uint64_t number) {
+    const data::Batch batch = random_batch(options_, number);
+    const double begin = now_seconds();
+    store_.clear_grads();
+    stepper_->run(view_of(batch), 1.0 / static_cast<double>(options_.micro * options_.seq_len), true);
+    apply(gradient(), number);
+    return now_seconds() - begin;
+  }
+
+  // The same piece by piece, with the time of each part.
   Phases step(std::uint64_t number) {
     const data::Batch batch = random_batch(options_, number);
     Phases t;
@@ -93,19 +130,28 @@ class StepBench {
     };
     store_.clear_grads();
     forward_backward(view_of(batch), t, lap);
-    store_.finish_grads(workspace_.ctx().stream);
-    const NormResult norm = gradient_norm(workspace_.ctx(), store_.flat_grad());
-    if (norm.non_finite > 0)
-      fail(Exit::NonFinite, "bench step: {} gradients are not finite.", norm.non_finite);
+    const NormResult norm = gradient();
     t.norm = lap();
-    optimizer_->step(workspace_.ctx(),
-                     step_scalars(optimizer_->options(), 1e-4, 1.0, std::sqrt(norm.sum_squares), number + 1));
-    workspace_.ctx().stream.synchronize();
+    apply(norm, number);
     t.optimizer = lap();
     return t;
   }
 
  private:
+  NormResult gradient() {
+    store_.finish_grads(workspace_.ctx().stream);
+    const NormResult norm = gradient_norm(workspace_.ctx(), store_.flat_grad());
+    if (norm.non_finite > 0)
+      fail(Exit::NonFinite, "bench step: {} gradients are not finite.", norm.non_finite);
+    return norm;
+  }
+
+  void apply(const NormResult& norm, std::uint64_t number) {
+    optimizer_->step(workspace_.ctx(),
+                     step_scalars(optimizer_->options(), 1e-4, 1.0, std::sqrt(norm.sum_squares), number + 1));
+    workspace_.ctx().stream.synchronize();
+  }
+
   template <class Lap>
   void forward_backward(const BatchView& batch, Phases& t, const Lap& lap) {
     ExecContext& ctx = workspace_.ctx();
@@ -131,17 +177,21 @@ class StepBench {
   NextToken objective_;
   Workspace workspace_;
   std::unique_ptr<AdamW> optimizer_;
+  std::unique_ptr<MicroStepper> stepper_;
 };
 
-void bench_step(const StepOptions& o) {
-  const RunConfig config = run_config(o);
-  const ModelSpec spec = model_spec(config.model, 0);
+void bench_step(StepOptions o) {
+  const ModelSpec spec = model_spec(run_config(o).model, 0);
+  const Device device = parse_device(o.device);
   BenchReport report("step");
-  report.text("model",
-              format("{} layers, width {}, {} heads of {}, vocab {}, {} x {} tokens, {}", spec.layers,
-                     spec.width, spec.heads(), spec.head_size, spec.vocab, o.micro, o.seq_len, o.precision));
-  const double sgemm_before = measure_sgemm_flops();
-  const Plan plan = make_plan(config, spec, memory_for(run_device(config)));
+  const DType compute = compute_dtype(run_config(o));
+  const double before = measure_yardstick(device, compute).flops;
+  const std::size_t used = device_memory(device);
+  const Plan plan = plan_step(o, spec);
+  const RunConfig config = run_config(o);
+  report.text("model", format("{} layers, width {}, {} heads of {}, vocab {}, {} x {} tokens, {} on {}",
+                              spec.layers, spec.width, spec.heads(), spec.head_size, spec.vocab, o.micro,
+                              o.seq_len, name(compute), to_string(device)));
   report.value("parameters", double(plan.parameters), "");
   report.value("active_parameters", double(plan.active_parameters), "");
   const auto bench = std::make_unique<StepBench>(o, config, spec, plan);
@@ -153,10 +203,21 @@ void bench_step(const StepOptions& o) {
     sum = {sum.forward + now.forward, sum.backward + now.backward, sum.norm + now.norm,
            sum.optimizer + now.optimizer};
   }
-  const std::size_t peak = peak_rss_bytes();
-  const double sgemm_after = measure_sgemm_flops();
-  const double sgemm = (sgemm_before + sgemm_after) / 2;
-  const double tokens = double(plan.tokens_per_step), mean = sum.total() / double(o.steps);
+  double mean = sum.total() / double(o.steps), fastest = best.total();
+  if (device.kind == DeviceKind::Cuda) {
+    // Whole steps, recorded: the phases above each end by waiting for the device.
+    for (std::int64_t i = 0; i < 3; ++i) bench->whole_step(static_cast<std::uint64_t>(o.steps + i));
+    mean = 0;
+    fastest = std::numeric_limits<double>::infinity();
+    for (std::int64_t i = 0; i < o.steps; ++i) {
+      const double seconds = bench->whole_step(static_cast<std::uint64_t>(o.steps + i));
+      mean += seconds / double(o.steps);
+      fastest = std::min(fastest, seconds);
+    }
+  }
+  const std::size_t peak = device.kind == DeviceKind::Cpu ? peak_rss_bytes() : device_memory(device) - used;
+  const Yardstick yardstick = measure_yardstick(device, compute);
+  const double tokens = double(plan.tokens_per_step), rate = (before + yardstick.flops) / 2;
   const auto phase = [&](const char* name, double all, double least) {
     report.value(std::string(name) + "_ms", 1e3 * all / double(o.steps), "ms");
     report.value(std::string(name) + "_best_step_ms", 1e3 * least, "ms");
@@ -166,17 +227,22 @@ void bench_step(const StepOptions& o) {
   phase("norm", sum.norm, best.norm);
   phase("optimizer", sum.optimizer, best.optimizer);
   report.value("step_ms", 1e3 * mean, "ms");
-  report.value("step_best_ms", 1e3 * best.total(), "ms");
+  report.value("step_best_ms", 1e3 * fastest, "ms");
   report.value("tokens_per_s", tokens / mean, "tokens/s");
   report.value("flops_per_token", plan.flops_per_token, "");
   report.value("model_rate", tokens * plan.flops_per_token / mean / 1e9, "GFLOP/s");
-  report.value("sgemm_before", sgemm_before / 1e9, "GFLOP/s");
-  report.value("sgemm_after", sgemm_after / 1e9, "GFLOP/s");
-  report.value("of_sgemm", tokens * plan.flops_per_token / mean / sgemm, "");
-  report.value("of_sgemm_best_step", tokens * plan.flops_per_token / best.total() / sgemm, "");
+  const std::string matmul = yardstick.name;
+  report.value(matmul + "_before", before / 1e9, "GFLOP/s");
+  report.value(matmul + "_after", yardstick.flops / 1e9, "GFLOP/s");
+  report.value("of_" + matmul, tokens * plan.flops_per_token / mean / rate, "");
+  report.value("of_" + matmul + "_best_step", tokens * plan.flops_per_token / fastest / rate, "");
+  if (yardstick.nominal > 0)
+    report.value("mfu", tokens * plan.flops_per_token / mean / yardstick.nominal, "");
   report.value("memory_planned", double(plan.total()), "bytes");
-  report.value("memory_peak", double(peak), "bytes");
-  report.value("memory_peak_over_planned", double(peak) / double(plan.total()), "");
+  if (peak > 0) {
+    report.value("memory_peak", double(peak), "bytes");
+    report.value("memory_peak_over_planned", double(peak) / double(plan.total()), "");
+  }
   report.write(o.json);
 }
 
@@ -185,16 +251,19 @@ void bench_step(const StepOptions& o) {
 int bench_step_main(int argc, char** argv) {
   StepOptions o;
   Options options("rwkv bench step", "Whole training steps on random tokens, against the matrix product.");
-  options.choice("--preset", o.preset, {"large", "small"},
-                 "large: 12 x 768, vocab 65536; small: 6 x 256, 256");
+  options.choice("--preset", o.preset, {"large", "small", "1.5b"},
+                 "large: 12 x 768, vocab 65536; small: 6 x 256, 256; 1.5b: 24 x 2048, 65536");
+  options.text("--device", o.device, "auto (a GPU where there is one), cpu, cuda");
   options.count("--layers", o.layers, "Blocks; 0: the preset's");
   options.count("--width", o.width, "Channels; 0: the preset's");
   options.count("--vocab", o.vocab, "Vocabulary; 0: the preset's");
   options.count("--head-size", o.head_size, "Channels per head");
   options.count("--seq-len", o.seq_len, "Tokens of a sequence");
-  options.count("--micro", o.micro, "Sequences of a step");
+  options.count("--micro", o.micro,
+                "Sequences of a step; 0: one on the CPU, as many as fit and keep it busy on a GPU");
   options.count("--steps", o.steps, "Timed steps, after one that is not");
-  options.choice("--precision", o.precision, {"f32", "bf16"}, "Of weights and activations");
+  options.text("--precision", o.precision,
+               "f32 or bf16, of weights and activations; default: the device's own");
   options.flag("--recompute", o.recompute, "Recompute each block in backward");
   options.count("--threads", o.threads, "Threads; 0: one per core");
   options.text("--json", o.json, "Also write the figures to this file");

@@ -74,6 +74,7 @@ Device parse_device(const std::string& text) {
   if (index < 0) fail(Exit::Config, "device: \"{}\" is not a device. Use auto, cpu, cuda or cuda:N.", text);
   if (!built_with_cuda()) device_api(DeviceKind::Cuda);
   const int count = cuda_device_count();
+  if (count == 0 && cuda::device_problem) fail(Exit::Config, "device: {}: {}.", text, cuda::device_problem());
   if (index >= count)
     fail(Exit::Config, "device: {} asked for, but this machine has {} CUDA devices.", text, count);
   return Device::cuda(index);

@@ -65,40 +65,59 @@ std::vector<double> micro_loss(ExecContext& ctx, Objective& objective, const Bat
   return read(ctx, tape.value(objective.loss(tape, here, 0.0)));
 }
 
+MicroStepper::Key MicroStepper::key_of(const BatchView& batch, double grad_scale, const void* staged) const {
+  Key key{batch.tokens.shape, static_cast<bool>(batch.reset), grad_scale, staged, {}};
+  for (const Parameter* p : store_.parameters()) key.accumulates.push_back(p->has_grad);
+  return key;
+}
+
+bool MicroStepper::should_record(Kind& kind, const Key& key) {
+  if (!graphs_ || kind.graph || ctx_.dry_run || ctx_.device.kind == DeviceKind::Cpu) return false;
+  if (kind.key != key) {
+    kind.key = key;
+    kind.calls = 0;
+  }
+  return ++kind.calls == 2;
+}
+
+// Leaves the store as it was: nothing has run.
+void MicroStepper::record(Kind& kind, const std::function<void()>& work) {
+  std::string why;
+  try {
+    kind.graph = DeviceGraph::record(ctx_.stream, work, &why);
+  } catch (const std::exception& e) {
+    // What the device does not allow while it records, it allows otherwise; anything else will be thrown
+    // again.
+    why = e.what();
+  }
+  const std::vector<Parameter*>& parameters = store_.parameters();
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    if (parameters[i]->has_grad) kind.reached.push_back(parameters[i]);
+    parameters[i]->has_grad = kind.key.accumulates[i];
+  }
+  if (kind.graph) return;
+  graphs_ = false;
+  log::info("graph", "micro-steps are not recorded: {}", why);
+}
+
 std::vector<double> MicroStepper::run(const BatchView& batch, double grad_scale, bool first) {
-  Kind& kind = kinds_[first ? 0 : 1];
-  const bool reset = static_cast<bool>(batch.reset);
+  if (first) store_.clear_grads();
   const ArenaScope saved(ctx_.saved);
   const Tensor ones = ones_for(ctx_, batch);
   const Staged at = stage_batch(ctx_, batch, ones.view);
-  if (kind.graph && kind.shape == batch.tokens.shape && kind.reset == reset &&
-      kind.grad_scale == grad_scale) {
+  const auto work = [&] {
+    const ArenaScope scope(ctx_.saved);
+    forward_backward(ctx_, objective_, at, grad_scale);
+  };
+  Kind& kind = kinds_[first ? 0 : 1];
+  const Key key = key_of(batch, grad_scale, at.sums.data);
+  if (should_record(kind, key)) record(kind, work);
+  if (kind.graph && kind.key == key) {
     kind.graph->launch(ctx_.stream);
     for (Parameter* p : kind.reached) p->has_grad = true;
-    return read(ctx_, at.sums);
+  } else {
+    work();
   }
-  if (graphs_ && !kind.graph && ++kind.calls == 2 && ctx_.device.kind != DeviceKind::Cpu) {
-    std::vector<Parameter*> had;
-    for (Parameter* p : store_.parameters())
-      if (p->has_grad) had.push_back(p);
-    std::string why;
-    kind.graph = DeviceGraph::record(
-        ctx_.stream, [&] { forward_backward(ctx_, objective_, at, grad_scale); }, &why);
-    if (kind.graph) {
-      kind.shape = batch.tokens.shape;
-      kind.reset = reset;
-      kind.grad_scale = grad_scale;
-      for (Parameter* p : store_.parameters())
-        if (p->has_grad) kind.reached.push_back(p);
-      kind.graph->launch(ctx_.stream);
-      return read(ctx_, at.sums);
-    }
-    log::info("graph", "micro-steps are not recorded: {}", why);
-    graphs_ = false;
-    store_.clear_grads();  // as before the attempt, which ran nothing
-    for (Parameter* p : had) p->has_grad = true;
-  }
-  forward_backward(ctx_, objective_, at, grad_scale);
   return read(ctx_, at.sums);
 }
 

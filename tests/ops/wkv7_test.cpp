@@ -83,6 +83,14 @@ TEST(Wkv7, LargerShapesMatchReference) {
   }
 }
 
+// Where sigmoid(w) is close to 1 its derivative must not come from 1 - sigmoid(w).
+TEST(Wkv7, MatchesReferenceAtTheStrongestDecays) {
+  OpCase c = make_case({1, 20, 1, 64, true, false, rt::Wkv7Decay::Clamped});
+  c.inputs[1].lo = 10;
+  c.inputs[1].hi = 14;
+  rt::testing::check_matches_reference(c);
+}
+
 // The op on f32 tensors with gradients, outside the suite.
 struct Results {
   rt::Tensor y, state;

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "rt/core/error.h"
+#include "rt/core/host.h"
 #include "rt/core/log.h"
 #include "rt/core/parallel.h"
 #include "rt/io/checkpoint.h"
@@ -52,7 +53,7 @@ TEST_F(Resume, AtEveryStepGivesTheSameBits) {
     std::vector<double> losses = run(c, k);
     for (const double loss : run(c, kSteps)) losses.push_back(loss);
     EXPECT_EQ(losses, straight) << "resumed at " << k;
-    EXPECT_EQ(bits(), want) << "resumed at " << k;
+    EXPECT_TRUE(bits() == want) << "resumed at " << k;
   }
 }
 
@@ -62,13 +63,15 @@ TEST_F(Resume, ThreadsMicroBatchesAndRecomputeChangeNoBit) {
   const std::string want = bits();
   set_num_threads(2);
   run(config("two"), kSteps);
-  EXPECT_EQ(bits(), want) << "threads";
-  RunConfig whole = config("whole");
-  whole.batch.micro_sequences = 3;
-  run(whole, kSteps);
-  EXPECT_EQ(bits(), want) << "micro-batches";
+  EXPECT_TRUE(bits() == want) << "threads";
+  if (run_device(config("one")).kind == DeviceKind::Cpu) {  // elsewhere products sum over all rows at once
+    RunConfig whole = config("whole");
+    whole.batch.micro_sequences = 3;
+    run(whole, kSteps);
+    EXPECT_TRUE(bits() == want) << "micro-batches";
+  }
   run(config("recompute", "parallel: {recompute: block}\n"), kSteps);
-  EXPECT_EQ(bits(), want) << "recompute";
+  EXPECT_TRUE(bits() == want) << "recompute";
 }
 
 TEST_F(Resume, RefusesAChangedConfigUnlessAllowed) {
@@ -115,7 +118,7 @@ TEST_F(Resume, FallsBackFromADamagedCheckpoint) {
     EXPECT_EQ(run(d, 8).size(), 4u) << "from step 4";
   }
   run(d, kSteps);
-  EXPECT_EQ(bits(), want);
+  EXPECT_TRUE(bits() == want);
 }
 
 TEST_F(Resume, NonFiniteLossLeavesTheWeightsAndKeepsTheBatch) {
@@ -124,9 +127,11 @@ TEST_F(Resume, NonFiniteLossLeavesTheWeightsAndKeepsTheBatch) {
   trainer.step();
   const fs::path before = trainer.save();
   const std::string model = file_bytes(before / "model.safetensors");
-  Parameter* weight = trainer.parameters().find("blocks.1.att.receptance.weight");
-  const double keep = element(weight->master, 3);
-  set_element(weight->master, 3, NAN);
+  const Parameter* weight = trainer.parameters().find("blocks.1.att.receptance.weight");
+  const HostTensor value(weight->value);  // what is computed with: the master itself, or its copy
+  const double keep = element(value.view(), 3);
+  set_element(value.view(), 3, NAN);
+  value.write_back();
   try {
     trainer.step();
     FAIL() << "must stop";
@@ -135,8 +140,9 @@ TEST_F(Resume, NonFiniteLossLeavesTheWeightsAndKeepsTheBatch) {
     EXPECT_NE(std::string(e.what()).find("step 1"), std::string::npos) << e.what();
   }
   EXPECT_TRUE(fs::exists(temp_.path() / "nan" / "bad" / "step-1.safetensors"));
-  set_element(weight->master, 3, keep);
-  EXPECT_EQ(file_bytes(trainer.save() / "model.safetensors"), model);
+  set_element(value.view(), 3, keep);
+  value.write_back();
+  EXPECT_TRUE(file_bytes(trainer.save() / "model.safetensors") == model);
 }
 
 TEST_F(Resume, SameAddressesEveryStep) {

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstddef>
+#include <string>
 
 #include "rt/core/device.h"
 
@@ -30,7 +31,13 @@ struct DeviceApi {
 
 namespace cuda {
 RT_CUDA const DeviceApi* device_api_table() noexcept;
-}
+// Why there is no CUDA device, in one line ("the driver is too old: ..."); empty when there is one.
+RT_CUDA std::string device_problem();
+// Page-locked host memory: copies between it and a device overlap with kernels, and so does whatever the host
+// does meanwhile; it may be reused only after the stream of the copy has been waited for. Zero-filled.
+RT_CUDA void* pinned_alloc(std::size_t bytes);  // throws Exit::Memory
+RT_CUDA void pinned_free(void* ptr) noexcept;
+}  // namespace cuda
 
 const DeviceApi& device_api(DeviceKind kind);  // throws Exit::Config when this build has no such backend
 

@@ -11,7 +11,8 @@ namespace rt {
 //   S[i,j] <- S[i,j] d_t[j] + sa_t[i] b_t[j] + v_t[i] k_t[j]
 //   y_t[i]  = sum_j S[i,j] r_t[j]                                   (the updated S)
 // reset[b,t] != 0 zeroes S before token t: nothing, gradients included, crosses a document start. State and
-// arithmetic are f32 (f64 for Ref). The decay may be arbitrarily strong: nothing is divided by it.
+// arithmetic are f32 (f64 for Ref), but where wkv7_saved names BF16 states products are of operands rounded
+// to bf16. The decay may be arbitrarily strong.
 enum class Wkv7Decay : std::uint8_t {
   Raw,      // d = exp(-exp(w))
   Clamped,  // d = exp(-exp(-0.5) * sigmoid(w)), in (0.5452, 1): the official model

@@ -1,5 +1,6 @@
 #pragma once
 #include <array>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -21,9 +22,10 @@ std::vector<double> micro_step(ExecContext& ctx, Objective& objective, const Bat
 std::vector<double> micro_loss(ExecContext& ctx, Objective& objective, const BatchView& batch);
 
 // micro_step again and again with batches of one shape. Where the device has graphs, the second call of a
-// kind records the device's work and later ones replay it: the same bits without the host's work per kernel.
-// (The first call is not recorded, because libraries load code and choose kernels in it.) A recording that
-// fails costs one log line.
+// kind in a row records the device's work and is a replay of it, as are later ones: the same bits without the
+// host's work per kernel. (The first call is not recorded, because libraries load code and choose kernels in
+// it.) What differs from the recorded call in more than the batch's contents is not replayed. A recording
+// that fails costs one log line.
 class MicroStepper {
  public:
   MicroStepper(ExecContext& ctx, Objective& objective, ParamStore& store, bool graphs)
@@ -33,14 +35,25 @@ class MicroStepper {
   bool replaying() const { return kinds_[0].graph || kinds_[1].graph; }
 
  private:
-  struct Kind {
-    int calls = 0;
-    std::optional<DeviceGraph> graph;
+  // All that a recording depends on, but for contents of memory.
+  struct Key {
     Shape shape;
     bool reset = false;
     double grad_scale = 0;
+    const void* staged = nullptr;   // on ctx.saved
+    std::vector<bool> accumulates;  // per parameter: has a gradient before it
+    friend bool operator==(const Key&, const Key&) = default;
+  };
+  struct Kind {
+    Key key;
+    int calls = 0;  // with this key, in a row
+    std::optional<DeviceGraph> graph;
     std::vector<Parameter*> reached;  // have a gradient after it
   };
+  Key key_of(const BatchView& batch, double grad_scale, const void* staged) const;
+  bool should_record(Kind& kind, const Key& key);
+  void record(Kind& kind, const std::function<void()>& work);
+
   ExecContext& ctx_;
   Objective& objective_;
   ParamStore& store_;

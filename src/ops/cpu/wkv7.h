@@ -67,8 +67,8 @@ inline DecayVectors decay(vf w, Wkv7Decay kind) {
     // simd::exp never returns 0: without the bound a huge rate would meet 1e-38 instead of 0.
     return {d, -d * simd::min(rate, simd::splat(100.0f))};
   }
-  constexpr float kScale = 0.60653065971263342f;  // exp(-1/2)
-  const vf s = simd::sigmoid(w);
+  constexpr float kScale = 0.60653065971263342f;      // exp(-1/2)
+  const vf e = simd::exp(-w), s = 1.0f / (1.0f + e);  // sigmoid
   // exp(-kScale s) lies in (0.545, 1): its Taylor series around the middle has relative error 5e-8.
   const vf z = 0.5f * kScale - kScale * s;
   vf p = z * (1.0f / 720) + 1.0f / 120;
@@ -77,8 +77,8 @@ inline DecayVectors decay(vf w, Wkv7Decay kind) {
   p = p * z + 0.5f;
   p = p * z + 1.0f;
   p = p * z + 1.0f;
-  const vf d = p * 0.738403150f;  // exp(-kScale / 2)
-  return {d, -kScale * d * s * (1.0f - s)};
+  const vf d = p * 0.738403150f;          // exp(-kScale / 2)
+  return {d, -kScale * d * s * (e * s)};  // e s is 1 - s without its cancellation where w is large
 }
 
 // slope may be null.

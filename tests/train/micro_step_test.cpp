@@ -1,0 +1,279 @@
+#include "rt/train/micro_step.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <memory>
+
+#include "rt/core/host.h"
+#include "rt/core/log.h"
+#include "rt/optim/optimizer.h"
+#include "rt/train/update.h"
+
+namespace rt {
+namespace {
+
+constexpr int kMicroBatches = 3;
+constexpr double kScale = 1.0 / 48;
+
+Device device() { return parse_device("auto"); }
+bool has_graphs() { return device().kind != DeviceKind::Cpu && cuda::graph_begin; }
+
+ModelSpec toy_spec() {
+  ModelSpec spec;
+  spec.layers = 2;
+  spec.width = 32;
+  spec.head_size = 16;
+  spec.vocab = 19;
+  spec.decay_rank = spec.rate_rank = spec.value_rank = spec.gate_rank = 8;
+  return spec;
+}
+
+// B rows of T tokens, and where to forget all before, if anywhere.
+struct HostBatch {
+  Tensor tokens, targets, reset;
+  HostBatch(std::int64_t B, std::int64_t T, std::uint64_t number, bool with_reset = true)
+      : tokens({B, T}, DType::I32), targets({B, T}, DType::I32) {
+    const Rng rng{9, number};
+    const auto vocab = static_cast<std::uint64_t>(toy_spec().vocab);
+    for (std::int64_t i = 0; i < B * T; ++i) {
+      const auto n = static_cast<std::uint64_t>(i);
+      tokens.view.as<std::int32_t>()[i] = static_cast<std::int32_t>(rng.below(n, vocab));
+      targets.view.as<std::int32_t>()[i] = static_cast<std::int32_t>(rng.below(n + 1000, vocab));
+    }
+    if (!with_reset) return;
+    reset = Tensor({B, T}, DType::U8);
+    reset.view.as<std::uint8_t>()[number % static_cast<std::uint64_t>(T)] = 1;
+  }
+  BatchView view() const { return {tokens.view, targets.view, reset.view}; }
+};
+
+// Next-token training that counts how often the host runs it, and that may do what a recording does not
+// allow.
+class Counted final : public Objective {
+ public:
+  Counted(const LanguageModel& model, ExecContext& ctx) : inner_(model, 1e-4, Recompute::None), ctx_(ctx) {}
+  Var loss(Tape& tape, const BatchView& batch, double grad_scale) override {
+    ++calls;
+    const Var loss = inner_.loss(tape, batch, grad_scale);
+    if (waits) ctx_.stream.synchronize();
+    if (calls == throws_in) throw std::runtime_error("thrown by the objective");
+    return loss;
+  }
+  int calls = 0;
+  int throws_in = -1;
+  bool waits = false;
+
+ private:
+  NextToken inner_;
+  ExecContext& ctx_;
+};
+
+// A model in training. Two of these start from the same weights.
+class Toy {
+ public:
+  explicit Toy(bool graphs, DType compute = DType::F32) : Toy(graphs, compute, measured(compute)) {}
+
+  std::vector<double> run(const HostBatch& batch, bool first, double scale = kScale) {
+    return stepper->run(batch.view(), scale, first);
+  }
+  // One optimizer step; returns the loss sums of its micro-batches.
+  std::vector<double> step(std::uint64_t number) {
+    std::vector<double> losses;
+    for (int micro = 0; micro < kMicroBatches; ++micro) {
+      for (const double sum : run(HostBatch(2, 16, number * kMicroBatches + micro), micro == 0))
+        losses.push_back(sum);
+    }
+    return losses;
+  }
+  void update(std::uint64_t number) {
+    store.finish_grads(ws->ctx().stream);
+    optimizer->step(ws->ctx(), step_scalars(AdamWOptions{}, 1e-3, 0, 1, number + 1));
+  }
+  std::vector<std::vector<double>> gradients() {
+    ws->ctx().stream.synchronize();
+    std::vector<std::vector<double>> all;
+    for (const Parameter* p : store.parameters()) {
+      std::vector<double>& values = all.emplace_back();
+      if (!p->has_grad) continue;
+      const HostTensor host(p->grad);
+      for (std::int64_t i = 0; i < host.view().numel(); ++i) values.push_back(element(host.view(), i));
+    }
+    return all;
+  }
+
+  ParamStore store;
+  LanguageModel model;
+  std::unique_ptr<Workspace> ws;
+  std::unique_ptr<Counted> objective;
+  std::unique_ptr<AdamW> optimizer;
+  std::unique_ptr<MicroStepper> stepper;
+
+ private:
+  struct Sizes {
+    std::size_t saved, scratch, grads;
+  };
+  static Sizes measured(DType compute) {
+    Workspace plan(device(), impl_of(device()));
+    ParamStore store(device(), {DType::F32, compute});
+    const LanguageModel model(toy_spec().resolve(), store.root());
+    store.allocate(MemoryMode::Measure);
+    Counted objective(model, plan.ctx());
+    MicroStepper stepper(plan.ctx(), objective, store, true);
+    for (int call = 0; call < 3; ++call) {
+      EXPECT_TRUE(stepper.run(HostBatch(3, 16, 0).view(), kScale, true).empty());
+    }
+    EXPECT_FALSE(stepper.replaying());
+    return {plan.saved().high_water(), plan.scratch().high_water(), plan.grads().high_water()};
+  }
+
+  Toy(bool graphs, DType compute, const Sizes& sizes)
+      : store(device(), {DType::F32, compute}), model(toy_spec().resolve(), store.root()) {
+    store.allocate();
+    store.initialize(Rng{1, 0});
+    std::uint64_t stream = 0;
+    for (Parameter* p : store.parameters()) {  // matrices that start as zero hide gradients
+      const Rng rng{2, stream++};
+      const HostTensor host(p->master);
+      for (std::int64_t i = 0; i < host.view().numel(); ++i) {
+        const double noise = 0.3 * (rng.uniform(static_cast<std::uint64_t>(i)) - 0.5);
+        set_element(host.view(), i, element(host.view(), i) + noise);
+      }
+      host.write_back();
+    }
+    store.sync_compute();
+    ws = std::make_unique<Workspace>(device(), impl_of(device()), sizes.saved, sizes.scratch, sizes.grads);
+    objective = std::make_unique<Counted>(model, ws->ctx());
+    optimizer = std::make_unique<AdamW>(store, AdamWOptions{});
+    stepper = std::make_unique<MicroStepper>(ws->ctx(), *objective, store, graphs);
+  }
+};
+
+void expect_same_run(DType compute) {
+  Toy recorded(true, compute), eager(false, compute);
+  for (std::uint64_t step = 0; step < 4; ++step) {
+    const std::vector<double> want = eager.step(step);
+    EXPECT_EQ(recorded.step(step), want) << step;
+    EXPECT_TRUE(std::isfinite(want.at(0)));
+    EXPECT_EQ(recorded.gradients(), eager.gradients()) << step;
+    EXPECT_EQ(recorded.stepper->replaying(), has_graphs()) << step;
+    recorded.update(step);
+    eager.update(step);
+  }
+  EXPECT_FALSE(eager.stepper->replaying());
+  EXPECT_EQ(eager.objective->calls, 4 * kMicroBatches);
+  // Of each kind one call that is not recorded and one that is, where there are graphs.
+  EXPECT_EQ(recorded.objective->calls, has_graphs() ? 4 : 4 * kMicroBatches);
+}
+
+TEST(MicroStepper, GraphsChangeNoBit) { expect_same_run(DType::F32); }
+
+TEST(MicroStepper, GraphsChangeNoBitInMixedPrecision) {
+  if (device().kind == DeviceKind::Cpu) GTEST_SKIP() << "f32 only";
+  expect_same_run(DType::BF16);
+}
+
+TEST(MicroStepper, WhatIsNotLikeTheRecordingIsNotReplayed) {
+  Toy recorded(true), eager(false);
+  const HostBatch usual(2, 16, 0), wide(3, 16, 1), shorter(2, 8, 2), other(2, 16, 3),
+      no_reset(2, 16, 4, false);
+  const auto both = [&](const HostBatch& batch, double scale, bool replayed) {
+    for (const bool first : {true, false}) {
+      const int calls = recorded.objective->calls;
+      EXPECT_EQ(recorded.run(batch, first, scale), eager.run(batch, first, scale));
+      EXPECT_EQ(recorded.gradients(), eager.gradients());
+      EXPECT_EQ(recorded.objective->calls, calls + !(replayed && has_graphs()));
+    }
+  };
+  both(usual, kScale, false);
+  both(usual, kScale, false);  // recorded
+  both(other, kScale, true);
+  both(wide, kScale, false);
+  both(shorter, kScale, false);
+  both(no_reset, kScale, false);
+  both(usual, kScale / 2, false);
+  both(usual, kScale, true);
+  {
+    const ArenaScope moved(recorded.ws->ctx().saved);
+    recorded.ws->ctx().saved.alloc({1}, DType::F32, "in the way");
+    both(other, kScale, false);
+  }
+  both(other, kScale, true);
+  // A step whose first micro-batch was left out: what the others add to is not there.
+  recorded.store.clear_grads();
+  eager.store.clear_grads();
+  EXPECT_EQ(recorded.run(usual, false), eager.run(usual, false));
+  EXPECT_EQ(recorded.gradients(), eager.gradients());
+}
+
+TEST(MicroStepper, OnlyTwoEqualCallsInARowAreRecorded) {
+  Toy toy(true);
+  const HostBatch usual(2, 16, 0), shorter(2, 8, 1);
+  for (const HostBatch* batch : {&usual, &shorter, &usual, &shorter}) toy.run(*batch, true);
+  EXPECT_FALSE(toy.stepper->replaying());
+  toy.run(shorter, true);
+  EXPECT_EQ(toy.stepper->replaying(), has_graphs());
+}
+
+TEST(MicroStepper, TheFirstOverwritesAndTheOthersAdd) {
+  Toy toy(true);
+  const HostBatch batch(2, 16, 0);
+  std::vector<std::vector<double>> once, twice;
+  for (int repeat = 0; repeat < 4; ++repeat) {  // eager, recorded, replayed twice
+    toy.run(batch, true);
+    const auto first = toy.gradients();
+    toy.run(batch, false);
+    const auto second = toy.gradients();
+    if (repeat == 0) {
+      once = first;
+      twice = second;
+      for (std::size_t p = 0; p < once.size(); ++p) {
+        ASSERT_EQ(once[p].size(), twice[p].size());
+        double change = 0, size = 0;
+        for (std::size_t i = 0; i < once[p].size(); ++i) {
+          change += std::pow(twice[p][i] - 2 * once[p][i], 2);
+          size += std::pow(once[p][i], 2);
+        }
+        EXPECT_LE(change, 1e-8 * size) << toy.store.parameters()[p]->name;
+      }
+    }
+    EXPECT_EQ(first, once) << repeat;
+    EXPECT_EQ(second, twice) << repeat;
+  }
+}
+
+struct Quiet {
+  Quiet() { log::set_level(log::Level::Off); }
+  ~Quiet() { log::set_level(log::Level::Info); }
+};
+
+TEST(MicroStepper, AFailedRecordingRunsEagerlyFromThenOn) {
+  const Quiet quiet;
+  Toy recorded(true), eager(false);
+  recorded.objective->waits = true;
+  for (std::uint64_t step = 0; step < 3; ++step) {
+    EXPECT_EQ(recorded.step(step), eager.step(step)) << step;
+    EXPECT_EQ(recorded.gradients(), eager.gradients()) << step;
+  }
+  EXPECT_FALSE(recorded.stepper->replaying());
+  // One was run for a recording in vain.
+  EXPECT_EQ(recorded.objective->calls, eager.objective->calls + has_graphs());
+}
+
+TEST(MicroStepper, AnExceptionWhileRecordingRunsItEagerly) {
+  const Quiet quiet;
+  Toy recorded(true), eager(false);
+  const HostBatch batch(2, 16, 0);
+  recorded.objective->throws_in = has_graphs() ? 2 : -1;
+  for (int call = 0; call < 3; ++call) {
+    EXPECT_EQ(recorded.run(batch, true), eager.run(batch, true)) << call;
+    EXPECT_EQ(recorded.gradients(), eager.gradients()) << call;
+  }
+  EXPECT_FALSE(recorded.stepper->replaying());
+  recorded.objective->throws_in = recorded.objective->calls + 1;
+  EXPECT_THROW(recorded.run(batch, true), std::runtime_error);
+  EXPECT_EQ(recorded.run(batch, true), eager.run(batch, true));
+}
+
+}  // namespace
+}  // namespace rt
