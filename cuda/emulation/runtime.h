@@ -6,12 +6,13 @@
 #include <cstring>
 
 // Runs kernels on the CPU, for tests: every CUDA thread is a fiber of its own, blocks are taken by up to
-// Options::os_threads threads, and a launch returns when its kernel has finished. What a GPU leaves undefined
-// is an rt::Error that names kernel, block, thread and place: threads of a block at different barriers, lanes
-// of a warp at different operations, waiting for a thread that has returned or for each other, a shared array
-// overrun, an address that ldmatrix or cp.async cannot take. What cannot be seen as it happens spoils the
-// result: shared memory starts as NaN, so does the target of a cp.async until it is waited for. A missing
-// barrier shows as results that depend on Options::order and seed.
+// Options::os_threads threads, and a launch returns when its kernel has finished (or, while its stream is
+// recorded, at once). What a GPU leaves undefined is an rt::Error that names kernel, block, thread and place:
+// threads of a block at different barriers, lanes of a warp at different operations, waiting for a thread
+// that has returned or for each other, a shared array overrun, an address that ldmatrix or cp.async cannot
+// take. What cannot be seen as it happens spoils the result: shared memory starts as NaN, so does the target
+// of a cp.async until it is waited for. A missing barrier shows as results that depend on Options::order and
+// seed.
 //
 // Not covered: bank conflicts, timing, memory order between blocks, the rounding of approximate functions and
 // of sums inside an mma.

@@ -1,5 +1,6 @@
 #include "rt/core/graph.h"
 
+#include <exception>
 #include <utility>
 
 namespace rt {
@@ -13,10 +14,15 @@ std::optional<DeviceGraph> DeviceGraph::record(const Stream& stream, const std::
   cuda::graph_begin(stream.native());
   try {
     work();
-  } catch (...) {
-    std::string unused;
-    if (void* native = cuda::graph_end(stream.native(), &unused)) cuda::graph_destroy(native);
-    throw;
+  } catch (const std::exception& e) {
+    // What cannot be recorded is refused by an error of the call itself, or spoils the recording only.
+    void* native = cuda::graph_end(stream.native(), why);
+    if (native) {
+      cuda::graph_destroy(native);
+      throw;
+    }
+    *why = e.what();
+    return std::nullopt;
   }
   void* native = cuda::graph_end(stream.native(), why);
   if (!native) return std::nullopt;

@@ -1,5 +1,7 @@
 #include "rt/train/micro_step.h"
 
+#include <utility>
+
 #include "rt/core/host.h"
 #include "rt/core/log.h"
 
@@ -101,7 +103,15 @@ void MicroStepper::record(Kind& kind, const std::function<void()>& work) {
 }
 
 std::vector<double> MicroStepper::run(const BatchView& batch, double grad_scale, bool first) {
-  if (first) store_.clear_grads();
+  give(batch, grad_scale, first);
+  return losses();
+}
+
+void MicroStepper::give(const BatchView& batch, double grad_scale, bool first) {
+  if (first) {
+    store_.clear_grads();
+    kept_count_ = 0;  // of a step that was given up
+  }
   const ArenaScope saved(ctx_.saved);
   const Tensor ones = ones_for(ctx_, batch);
   const Staged at = stage_batch(ctx_, batch, ones.view);
@@ -118,7 +128,25 @@ std::vector<double> MicroStepper::run(const BatchView& batch, double grad_scale,
   } else {
     work();
   }
-  return read(ctx_, at.sums);
+  if (!ctx_.dry_run) keep(at.sums);
+}
+
+void MicroStepper::keep(const TensorView& sums) {
+  const std::int64_t n = sums.numel();
+  if (!kept_.view || kept_count_ + n > kept_.view.numel()) {
+    Tensor larger({2 * (kept_count_ + n)}, sums.dtype, ctx_.device);
+    if (kept_count_ > 0)
+      copy(larger.view.slice(0, 0, kept_count_), kept_.view.slice(0, 0, kept_count_), ctx_.stream);
+    ctx_.stream.synchronize();  // before the memory that is copied from is given back
+    kept_ = std::move(larger);
+  }
+  copy(kept_.view.slice(0, kept_count_, kept_count_ + n), sums, ctx_.stream);
+  kept_count_ += n;
+}
+
+std::vector<double> MicroStepper::losses() {
+  if (kept_count_ == 0) return {};
+  return read(ctx_, kept_.view.slice(0, 0, std::exchange(kept_count_, 0)));
 }
 
 }  // namespace rt

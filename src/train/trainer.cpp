@@ -23,21 +23,27 @@ StepResult Trainer::step() {
   StepResult result;
   result.lr = schedule_.at(static_cast<std::int64_t>(progress_.step));
   const auto tokens = static_cast<double>(config_.batch.global_tokens);
-  double loss = 0;
   const ProfileRange range("step");
   std::vector<data::Batch> batches;  // kept for the report, should something not be finite
-  store_->clear_grads();
   for (int micro = 0; micro < loader_->micro_batches(); ++micro) {
     if (SignalGuard::requested() != 0) {
       result.interrupted = true;
       return result;
     }
     batches.push_back(prefetcher_->next());
-    for (const double sum : stepper_->run(view_of(batches.back()), 1.0 / tokens, micro == 0)) loss += sum;
-    if (!std::isfinite(loss)) stop_non_finite(batches, micro, format("loss {}", loss));
+    stepper_->give(view_of(batches.back()), 1.0 / tokens, micro == 0);
   }
   store_->finish_grads(workspace_->ctx().stream);
+  // The one wait of a step: what it computed is looked at before any weight changes.
   const NormResult norm = gradient_norm(workspace_->ctx(), store_->flat_grad());
+  const std::vector<double> sums = stepper_->losses();
+  double loss = 0;
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    loss += sums[i];
+    if (std::isfinite(loss)) continue;
+    const auto micro = static_cast<int>(i * batches.size() / sums.size());
+    stop_non_finite(batches, micro, format("loss {}", loss));
+  }
   result.loss = loss / tokens;
   result.grad_norm = std::sqrt(norm.sum_squares);
   if (norm.non_finite > 0) {
@@ -65,7 +71,7 @@ void Trainer::stop_non_finite(const std::vector<data::Batch>& batches, int micro
   }
   const fs::path file = dir / format("step-{}.safetensors", progress_.step);
   io::write_safetensors(file, tensors, {{"step", std::to_string(progress_.step)}});
-  const data::Batch& last = batches.back();
+  const data::Batch& last = micro < 0 ? batches.back() : batches[static_cast<std::size_t>(micro)];
   const std::uint64_t first = micro < 0 ? batches.front().first_sample : last.first_sample;
   const std::uint64_t end = last.first_sample + static_cast<std::uint64_t>(last.B);
   const fs::path saved = save();

@@ -30,8 +30,12 @@ class MicroStepper {
  public:
   MicroStepper(ExecContext& ctx, Objective& objective, ParamStore& store, bool graphs)
       : ctx_(ctx), objective_(objective), store_(store), graphs_(graphs) {}
-  // `first`: of its optimizer step, when gradients are overwritten and not added to.
-  std::vector<double> run(const BatchView& batch, double grad_scale, bool first);
+  // Gives one micro-step to the device and does not wait for it. `first`: of its optimizer step, when
+  // gradients are overwritten and not added to.
+  void give(const BatchView& batch, double grad_scale, bool first);
+  // The loss sums of all that was given since the last call, in order. Waits for the device.
+  std::vector<double> losses();
+  std::vector<double> run(const BatchView& batch, double grad_scale, bool first);  // give, then losses
   bool replaying() const { return kinds_[0].graph || kinds_[1].graph; }
 
  private:
@@ -53,12 +57,15 @@ class MicroStepper {
   Key key_of(const BatchView& batch, double grad_scale, const void* staged) const;
   bool should_record(Kind& kind, const Key& key);
   void record(Kind& kind, const std::function<void()>& work);
+  void keep(const TensorView& sums);
 
   ExecContext& ctx_;
   Objective& objective_;
   ParamStore& store_;
   bool graphs_;
   std::array<Kind, 2> kinds_;
+  Tensor kept_;  // loss sums on the device, not yet asked for
+  std::int64_t kept_count_ = 0;
 };
 
 }  // namespace rt
