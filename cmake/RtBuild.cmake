@@ -11,16 +11,19 @@ target_compile_features(rt_flags INTERFACE cxx_std_20)
 target_include_directories(rt_flags INTERFACE ${PROJECT_SOURCE_DIR}/include)
 target_link_libraries(rt_flags INTERFACE Threads::Threads)
 # -Wrestrict: g++ 12 misreads std::string's operator+ (GCC bug 105651).
-target_compile_options(rt_flags INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-psabi -Wno-restrict
-  $<$<CONFIG:Release>:-fno-math-errno -fno-trapping-math>)
+set(options -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wno-psabi -Wno-restrict
+  $<$<CONFIG:Release>:-fno-math-errno> $<$<CONFIG:Release>:-fno-trapping-math>)
 if(RT_WERROR)
-  target_compile_options(rt_flags INTERFACE -Werror)
+  list(APPEND options -Werror)
 endif()
 if(RT_ARCH)
-  target_compile_options(rt_flags INTERFACE -march=${RT_ARCH})
+  list(APPEND options -march=${RT_ARCH})
 endif()
 if(RT_SANITIZE)
-  target_compile_options(rt_flags INTERFACE -fsanitize=${RT_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  list(APPEND options -fsanitize=${RT_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+endif()
+target_compile_options(rt_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${options}>")  # nvcc knows none of them
+if(RT_SANITIZE)
   target_link_options(rt_flags INTERFACE -fsanitize=${RT_SANITIZE})
 endif()
 

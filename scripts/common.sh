@@ -30,8 +30,15 @@ die() {
   exit 2
 }
 
-# The preset that is built and run. The cuda preset has no kernels in this tree yet, so it is never a guess.
-choose_preset() { printf '%s\n' "${RT_PRESET:-cpu}"; }
+# The preset that is built and run: RT_PRESET, else cuda where both its compiler and a GPU are, else cpu.
+choose_preset() {
+  local preset=${RT_PRESET:-cpu}
+  if [ -z "${RT_PRESET:-}" ] && { command -v nvcc || [ -x /usr/local/cuda/bin/nvcc ]; } >/dev/null &&
+    nvidia-smi -L 2>/dev/null | grep -q '^GPU'; then
+    preset=cuda
+  fi
+  printf '%s\n' "$preset"
+}
 
 present() {
   local kind=${1%%:*} what=${1#*:} prefix

@@ -13,7 +13,7 @@ Installs missing packages (Debian and Ubuntu, as root or with sudo), builds, and
 Without a config: configs/quickstart.yaml, from the top of the clone. Options go to rwkv-train as they are, for
 example --set batch.global_tokens=4096. The exit code is rwkv-train's; 2 when something is missing.
 
-environment: RT_PRESET    CMake preset to build (default: cpu)
+environment: RT_PRESET    CMake preset to build (default: cuda where nvcc and a GPU are, else cpu)
              CXX          C++20 compiler
              CMAKE_PREFIX_PATH   where else to look for libraries
 END

@@ -7,7 +7,10 @@
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
-[ $# -ge 1 ] && [ $# -le 3 ] || { sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 2; }
+if [ $# -lt 1 ] || [ $# -gt 3 ]; then
+  sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+  exit 2
+fi
 build=$(cd "$1" && pwd)
 if [ $# -ge 2 ]; then
   mkdir -p "$2" && work=$(cd "$2" && pwd)
@@ -152,7 +155,7 @@ control() {
 seed() {
   local i=$1 dir=$work/$1 status=0 how start=${EPOCHREALTIME/[.,]/} file
   file=${files[i]}
-  rm -rf "$dir" "$dir".caught && mkdir -p "$dir" && cp -r "$root/cuda" "$dir/cuda"
+  rm -rf "$dir" "$dir.caught" "$dir.line" && mkdir -p "$dir" && cp -r "$root/cuda" "$dir/cuda"
   apply "$work/edits/$i" "$root/cuda/$file" >"$dir/cuda/$file"
   if ! compile "${units[i]}" "$dir"; then
     how="NOT TRIED, does not compile: $(grep -m 1 error "$dir/${units[i]}.log" || true)"
@@ -168,7 +171,7 @@ seed() {
     esac
     [ "$status" = 0 ] || touch "$dir.caught"
   fi
-  rm -rf "$dir/cuda" "$dir"/*.o "$dir/${programs[i]}"
+  rm -rf "$dir/cuda" "$dir"/*.o "${dir:?}/${programs[i]}"
   printf '%s (%s), %d s\n    %s\n' "${names[i]}" "$file" $(((${EPOCHREALTIME/[.,]/} - start) / 1000000)) "$how" >"$dir.line"
 }
 
