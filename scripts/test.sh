@@ -15,7 +15,7 @@ build "$preset"
 
 jobs=$(nproc)
 filter=()
-[ "$preset" = cuda ] || filter+=(-LE '^gpu$')
+nvidia-smi -L 2>/dev/null | grep -q '^GPU' || filter+=(-LE '^gpu$')
 [ -z "${RT_LABEL:-}" ] || filter+=(-L "^$RT_LABEL\$")
 # Tests run side by side: each gets a few threads, not all of them.
 export RT_NUM_THREADS=${RT_NUM_THREADS:-2}

@@ -52,22 +52,4 @@ __device__ __forceinline__ T block_sum(T x) {
   return one[0];
 }
 
-// As block_sum, with the NaNs of warp_max.
-template <int Threads>
-__device__ __forceinline__ float block_max(float x) {
-  static_assert(Threads % kWarpSize == 0 && Threads <= 1024, "whole warps of one block");
-  x = warp_max(x);
-  if constexpr (Threads > kWarpSize) {
-    constexpr int kWarps = Threads / kWarpSize;
-    RT_SHARED(float, parts, [kWarps]);
-    if (threadIdx.x % kWarpSize == 0) parts[threadIdx.x / kWarpSize] = x;
-    __syncthreads();
-    x = parts[0];
-#pragma unroll
-    for (int w = 1; w < kWarps; ++w) x = fmaxf(x, parts[w]);
-    __syncthreads();
-  }
-  return x;
-}
-
 }  // namespace rt::cuda

@@ -91,6 +91,12 @@ TEST(MemoryBoundOps, BitsOfWideRowsDoNotMove) {
   check_bits_do_not_move(layer_norm_case({1, 3, 4104}));
 }
 
+// Sums of parameters go on from one round of blocks to the next.
+TEST(MemoryBoundOps, BitsOfManyBlocksDoNotMove) {
+  RT_NEEDS_DEVICE();
+  check_bits_do_not_move(layer_norm_case({40, 2, 8}));
+}
+
 TEST(MemoryBoundOps, WidthsThatDoNotFitAreRefused) {
   RT_NEEDS_DEVICE();
   Options o;

@@ -94,7 +94,7 @@ compile() {
 # link PROGRAM DIR UNIT...: DIR/PROGRAM with the units' objects in DIR in place of the build's, and first, so that of
 # functions that several objects bring along it is theirs that are used.
 link() {
-  local program=$1 dir=$2 command new='' unit object
+  local program=$1 dir=$2 command new='' unit object first
   command=$(cd "$build" && ninja -t commands "$program" | tail -n 1)
   for unit in "${@:3}"; do
     object=$(object_of "$unit")
@@ -102,23 +102,30 @@ link() {
     command=${command/ $object/}
     new+=" $dir/$unit.o"
   done
-  [[ $command == *" tests/CMakeFiles/"* && $command == *" -o tests/$program "* ]] || die "cannot read: $command"
-  command=${command/ tests\/CMakeFiles\//$new tests/CMakeFiles/}
+  first=$(grep -o " [^ ]*\.cpp\.o" <<<"$command" | sed -n 1p)
+  [[ -n $first && $command == *" -o tests/$program "* ]] || die "cannot read: $command"
+  command=${command/"$first"/"$new$first"}
   command=${command/ -o tests\/$program / -o $dir\/$program }
   (cd "$build" && bash -c "$command") >"$dir/$program.log" 2>&1
 }
 
-run_test() { timeout -k 5 "$limit" "$1" --gtest_filter="$2" --gtest_color=no >"$3" 2>&1; }
+# Not to the terminal: what bash says of a program that was killed.
+run_test() { { timeout -k 5 "$limit" "$1" --gtest_filter="$2" --gtest_color=no >"$3" 2>&1; } 2>/dev/null; }
 
 # What the first failure in a test's output says, on one line.
 why() {
   awk '
     / Failure$/ || /^unknown file: Failure/ { if (inside) exit; inside = 1; next }
     inside && (/^$/ || /^\[/) { exit }
-    inside && /exception with description/ { sub(/.*with description "/, ""); said = $0; exit }
+    inside && /exception with description|^The difference/ { gsub(/.*with description "|" thrown in .*/, ""); said = $0; exit }
     inside && /actual:/ { sub(/^.*actual: /, ""); value = $0; next }
-    inside { said = $0 }
-    END { if (value != "") said = said ": " value; print substr(said, 1, 150) }' "$1"
+    inside { before = said; said = $0 }
+    END {
+      if (value != "") said = said ": " value
+      else if (said !~ /[a-z][a-z]/) said = before ", not " said
+      gsub(/^ +/, "", said)
+      print substr(said, 1, 180)
+    }' "$1"
 }
 
 # ---- without a defect everything passes, built in the same way ----
@@ -165,9 +172,10 @@ seed() {
     run_test "$dir/${programs[i]}" "${filters[i]}" "$dir/out" || status=$?
     case $status in
       0) how="NOT CAUGHT by ${filters[i]}" ;;
-      1) how="caught by ${filters[i]}: $(why "$dir/out")" ;;
+      1) how="caught by ${filters[i]}: $(why "$dir/out" | sed "s|$dir/||g")" ;;
       124 | 137) how="caught by ${filters[i]}: no end within $limit s" ;;
-      *) how="caught by ${filters[i]}: exit code $status: $(tail -n 1 "$dir/out" | cut -c 1-150)" ;;
+      [2-9] | ?? | 12[5-7]) how="NOT TRIED, exit code $status" status=0 ;;
+      *) how="caught by ${filters[i]}: killed by signal $((status - 128))" ;;
     esac
     [ "$status" = 0 ] || touch "$dir.caught"
   fi

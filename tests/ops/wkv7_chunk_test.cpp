@@ -176,7 +176,8 @@ TEST(Wkv7Chunk, GradientsOfOneOutputAlone) {
 TEST(Wkv7Chunk, BitsDoNotMove) {
   if (skip_without_cuda()) GTEST_SKIP() << "no CUDA device";
   check_bits({2, 70, 2, Keys::Random, Rates::Mixed, Wkv7Decay::Raw, {5, 32}});
-  check_bits({1, 400, 1, Keys::Random, Rates::Random, Wkv7Decay::Clamped, {}});
+  // Several cuts, which still matter to each other.
+  check_bits({1, 520, 1, Keys::Random, Rates::Slow, Wkv7Decay::Clamped, {}});
 }
 
 }  // namespace
