@@ -34,7 +34,8 @@ struct Stored {
   std::int64_t rows, cols, ld, batch_stride;
   DType dtype;
   std::uint32_t align;
-  auto operator<=>(const Stored&) const = default;
+  auto operator<=>(const Stored&) const =
+      default;  // NOLINT(modernize-use-nullptr): clang-tidy 14 misreads it
 };
 
 // Everything the choice of an algorithm may depend on.
@@ -44,7 +45,7 @@ struct Key {
   bool transpose_first, transpose_second, has_bias;
   std::uint32_t bias_align;
   std::int64_t batch;
-  auto operator<=>(const Key&) const = default;
+  auto operator<=>(const Key&) const = default;  // NOLINT(modernize-use-nullptr)
 };
 
 struct Plan {

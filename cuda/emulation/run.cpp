@@ -3,7 +3,6 @@
 #include <charconv>
 #include <cstdlib>
 #include <cstring>
-#include <memory>
 #include <mutex>
 #include <numeric>
 #include <string_view>
@@ -81,9 +80,8 @@ class BlockOrder {
 };
 
 Block& block_of_this_thread() {
-  thread_local std::unique_ptr<Block> block;
-  if (!block) block = std::make_unique<Block>();
-  return *block;
+  thread_local Block block;
+  return block;
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ std::vector<AllocRecord> by_name(std::span<const AllocRecord> records) {
   std::map<std::string, std::size_t> totals;
   for (const AllocRecord& r : records) totals[r.name] += r.bytes;
   std::vector<AllocRecord> sorted;
+  sorted.reserve(totals.size());
   for (const auto& [name, bytes] : totals) sorted.push_back({name, bytes});
   std::stable_sort(sorted.begin(), sorted.end(),
                    [](const auto& a, const auto& b) { return a.bytes > b.bytes; });

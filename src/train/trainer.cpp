@@ -87,7 +87,7 @@ fs::path Trainer::save() {
   progress_.data_fingerprint = loader_->fingerprint();
   const fs::path root = dir_ / "checkpoints";
   const auto begin = std::chrono::steady_clock::now();
-  const fs::path path = save_run(root, progress_, config_.dump(), *store_, *optimizer_, corpus_->tokenizer());
+  fs::path path = save_run(root, progress_, config_.dump(), *store_, *optimizer_, corpus_->tokenizer());
   io::Retention keep;
   keep.last = static_cast<std::size_t>(config_.checkpoint.keep.last);
   keep.every_steps = static_cast<std::uint64_t>(config_.checkpoint.keep.every_steps.value_or(0));
