@@ -1,10 +1,12 @@
 #include "rt/core/parallel.h"
 
+#include <pthread.h>
 #include <sched.h>
 
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
+#include <csignal>
 #include <cstdlib>
 #include <exception>
 #include <memory>
@@ -54,6 +56,15 @@ void leave_cpu(int cpu) {
   if (CPU_COUNT(&others) == 0) return;
   sched_setaffinity(0, sizeof(others), &others);
   sched_setaffinity(0, sizeof(allowed), &allowed);
+}
+
+// Signals meant for the process are taken by the thread that started it: a handler must not run on a worker's
+// stack in the middle of a kernel (see train/signals.cpp). What a thread causes itself still reaches it.
+void leave_signals_to_others() {
+  sigset_t set;
+  sigfillset(&set);
+  for (const int own : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) sigdelset(&set, own);
+  pthread_sigmask(SIG_SETMASK, &set, nullptr);
 }
 
 class Pool {
@@ -121,6 +132,7 @@ class Pool {
 
   void work() {
     std::uint64_t seen = 0;
+    leave_signals_to_others();
     if (yields_ > 0) leave_cpu(caller_cpu_);  // a thread starts where its creator runs
     for (;;) {
       for (int i = 0; i < spins_ && generation_.load(std::memory_order_acquire) == seen; ++i) relax();

@@ -7,6 +7,7 @@ namespace rt {
 namespace {
 
 constexpr int kCaught[] = {SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+constexpr std::size_t kStackBytes = std::size_t{64} << 10;  // a frame with AVX-512 state is about 4 KiB
 std::atomic<int> pending{0};
 static_assert(std::atomic<int>::is_always_lock_free, "the handler must be async-signal-safe");
 
@@ -16,15 +17,26 @@ void handle(int signal) {
 
 }  // namespace
 
-SignalGuard::SignalGuard() {
+// On a stack of its own: oneDNN's sgemm kernels point the stack pointer at the start of a heap block while K
+// is large, and a signal's frame, pushed below it, would overwrite the block's neighbour. (Workers of
+// parallel_for take no signals.)
+SignalGuard::SignalGuard() : stack_(std::make_unique<std::byte[]>(kStackBytes)) {
+  stack_t stack{};
+  stack.ss_sp = stack_.get();
+  stack.ss_size = kStackBytes;
+  sigaltstack(&stack, nullptr);
   pending = 0;
   struct sigaction action {};
   action.sa_handler = handle;
+  action.sa_flags = SA_ONSTACK;
   for (const int s : kCaught) sigaction(s, &action, nullptr);
 }
 
 SignalGuard::~SignalGuard() {
   for (const int s : kCaught) std::signal(s, SIG_DFL);
+  stack_t none{};
+  none.ss_flags = SS_DISABLE;
+  sigaltstack(&none, nullptr);
 }
 
 const std::atomic<int>& SignalGuard::requested() { return pending; }
