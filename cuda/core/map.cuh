@@ -43,6 +43,10 @@ void dispatch_storage(DType dtype, const G& g) {
   dtype == DType::BF16 ? g(static_cast<__nv_bfloat16*>(nullptr)) : g(static_cast<float*>(nullptr));
 }
 
+inline cudaStream_t stream_of(const ExecContext& ctx) {
+  return static_cast<cudaStream_t>(ctx.stream.native());
+}
+
 // Launches on ctx.stream; the three views have one dtype and as many elements.
 template <class F>
 void map(ExecContext& ctx, const char* what, F f, const TensorView& a, const TensorView& b,
@@ -60,8 +64,7 @@ void map(ExecContext& ctx, const char* what, F f, const TensorView& a, const Ten
   const bool aligned = (address(a) | address(b) | address(out)) % 16 == 0;
   const auto blocks = static_cast<unsigned>(std::min(kMaxBlocks, (n + per_block - 1) / per_block));
   dispatch_storage(out.dtype, [&]<class T>(T*) {
-    launch(what, map_kernel<F, T>, dim3(blocks), dim3(kThreads), 0,
-           static_cast<cudaStream_t>(ctx.stream.native()), f, n, accumulate, aligned,
+    launch(what, map_kernel<F, T>, dim3(blocks), dim3(kThreads), 0, stream_of(ctx), f, n, accumulate, aligned,
            reinterpret_cast<const T*>(a.data), reinterpret_cast<const T*>(b.data),
            reinterpret_cast<T*>(out.data));
   });

@@ -51,17 +51,13 @@ struct Vector {
 };
 }  // namespace detail
 
-// out = p[0..N) as floats. p is aligned to min(16, N * sizeof(T)) bytes.
-template <class T, int N>
-__device__ __forceinline__ void load_vec(const T* p, float (&out)[N]) {
-  using V = detail::Vector<T, N>;
-  assume_vector_access(p, V::kChunk);
-  typename V::Access raw[V::kCount];
-#pragma unroll
-  for (int i = 0; i < V::kCount; ++i) raw[i] = reinterpret_cast<const typename V::Access*>(p)[i];
+// out = the N elements of T in raw, an even number of them where T has 16 bits, as floats.
+template <class T, class Raw, int N>
+__device__ __forceinline__ void widen(const Raw& raw, float (&out)[N]) {
+  static_assert(sizeof(Raw) == N * sizeof(T));
   if constexpr (std::is_same_v<T, float>) {
     memcpy(out, raw, sizeof(out));
-  } else if constexpr (N % 2 == 0) {
+  } else {
     unsigned pairs[N / 2];
     memcpy(pairs, raw, sizeof(pairs));
 #pragma unroll
@@ -70,6 +66,19 @@ __device__ __forceinline__ void load_vec(const T* p, float (&out)[N]) {
       out[2 * i] = pair.x;
       out[2 * i + 1] = pair.y;
     }
+  }
+}
+
+// out = p[0..N) as floats. p is aligned to min(16, N * sizeof(T)) bytes.
+template <class T, int N>
+__device__ __forceinline__ void load_vec(const T* p, float (&out)[N]) {
+  using V = detail::Vector<T, N>;
+  assume_vector_access(p, V::kChunk);
+  typename V::Access raw[V::kCount];
+#pragma unroll
+  for (int i = 0; i < V::kCount; ++i) raw[i] = reinterpret_cast<const typename V::Access*>(p)[i];
+  if constexpr (std::is_same_v<T, float> || N % 2 == 0) {
+    widen<T>(raw, out);
   } else {
     out[0] = to_float(*p);
   }
@@ -110,14 +119,6 @@ __device__ __forceinline__ void store_tail(T* p, int count, const float (&in)[N]
   }
 }
 
-template <class T>
-__device__ __forceinline__ void load4(const T* p, float (&out)[4]) {
-  load_vec(p, out);
-}
-template <class T>
-__device__ __forceinline__ void store4(T* p, const float (&in)[4]) {
-  store_vec(p, in);
-}
 template <class T>
 __device__ __forceinline__ void load8(const T* p, float (&out)[8]) {
   load_vec(p, out);

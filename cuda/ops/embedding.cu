@@ -116,7 +116,7 @@ struct LongRows {
     for (int k = 0; k < kEach; ++k) {
       float v[kLongPiece];
       rows[k].get(v);
-      store4(&shared[threadIdx.x / kAcross + k * kDown][threadIdx.x % kAcross * kLongPiece], v);
+      store_vec(&shared[threadIdx.x / kAcross + k * kDown][threadIdx.x % kAcross * kLongPiece], v);
     }
   }
 };

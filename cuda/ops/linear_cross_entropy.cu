@@ -170,7 +170,7 @@ class Head {
   }
 
  private:
-  cudaStream_t stream() const { return static_cast<cudaStream_t>(ctx_.stream.native()); }
+  cudaStream_t stream() const { return stream_of(ctx_); }
 
   // Rows from `first` on of x or dx.
   Matrix at(const TensorView& view, std::int64_t first) const {

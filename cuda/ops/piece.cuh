@@ -27,20 +27,7 @@ struct Piece {
       for (int i = 0; i < kCount; ++i) raw[i] = reinterpret_cast<const Access*>(p)[i];
     }
   }
-  __device__ __forceinline__ void get(float (&v)[N]) const {
-    if constexpr (std::is_same_v<T, float>) {
-      memcpy(v, raw, sizeof(v));
-    } else {
-      unsigned pairs[N / 2];
-      memcpy(pairs, raw, sizeof(pairs));
-#pragma unroll
-      for (int i = 0; i < N / 2; ++i) {
-        const float2 pair = unpack2(pairs[i]);
-        v[2 * i] = pair.x;
-        v[2 * i + 1] = pair.y;
-      }
-    }
-  }
+  __device__ __forceinline__ void get(float (&v)[N]) const { widen<T>(raw, v); }
 };
 
 template <class T, int N>
@@ -111,10 +98,6 @@ template <class G>
 void dispatch_rows(DType dtype, bool aligned, const G& g) {
   dispatch_storage(
       dtype, [&]<class T>(T* type) { aligned ? g(type, std::true_type{}) : g(type, std::false_type{}); });
-}
-
-inline cudaStream_t stream_of(const ExecContext& ctx) {
-  return static_cast<cudaStream_t>(ctx.stream.native());
 }
 
 // Blocks for n pieces of work at `each` per block; a kernel that strides over its grid takes the rest.

@@ -85,9 +85,6 @@ struct Inputs {
   }
 };
 
-inline cudaStream_t stream_of(const ExecContext& ctx) {
-  return static_cast<cudaStream_t>(ctx.stream.native());
-}
 inline int heads_of(const Wkv7Args& a) {
   return static_cast<int>(a.r.shape[0] * (a.r.shape[2] / a.head_size));
 }

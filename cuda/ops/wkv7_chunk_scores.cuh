@@ -4,6 +4,19 @@
 // The matrices that couple the tokens of one chunk, and products with the state in backward.
 namespace rt::cuda::wkv7_impl {
 
+// c = X Y' of two tiles [token][channel], by one warp.
+template <int N>
+__device__ __forceinline__ void pair_products(const bf16_t* x, const bf16_t* y, float (&c)[2][4]) {
+  clear(c);
+#pragma unroll
+  for (int i = 0; i < N; i += 16) {
+    unsigned fa[4], fb[4];
+    load_a(fa, x + i, kLd<N>);
+    load_b(fb, y + i, kLd<N>);
+    multiply(c[0], c[1], fa, fb);
+  }
+}
+
 // Aqk, Aqb, Aak and Aab, one by each of the first four warps.
 template <int N, bool Raw>
 __device__ __forceinline__ void make_scores(const Operands<N, Raw>& x, const Starts& starts,
@@ -12,14 +25,7 @@ __device__ __forceinline__ void make_scores(const Operands<N, Raw>& x, const Sta
   if (warp >= 4) return;
   const bf16_t *left = warp < 2 ? x.q : x.a, *right = warp % 2 == 0 ? x.k : x.b;
   float c[2][4];
-  clear(c);
-#pragma unroll
-  for (int i = 0; i < N; i += 16) {
-    unsigned fa[4], fb[4];
-    load_a(fa, left + i, kLd<N>);
-    load_b(fb, right + i, kLd<N>);
-    multiply(c[0], c[1], fa, fb);
-  }
+  pair_products<N>(left, right, c);
   bf16_t* to = warp == 0 ? out.qk : warp == 1 ? out.qb : out.ak;
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
@@ -123,14 +129,7 @@ __device__ __forceinline__ void score_gradients(const bf16_t* dy, const bf16_t* 
   if (warp >= 4) return;
   const bf16_t *left = warp < 2 ? dy : dx, *right = warp % 2 == 0 ? v : u;
   float c[2][4];
-  clear(c);
-#pragma unroll
-  for (int i = 0; i < N; i += 16) {
-    unsigned fa[4], fb[4];
-    load_a(fa, left + i, kLd<N>);
-    load_b(fb, right + i, kLd<N>);
-    multiply(c[0], c[1], fa, fb);
-  }
+  pair_products<N>(left, right, c);
   float* to = reinterpret_cast<float*>(out) + warp;
 #pragma unroll
   for (int i = 0; i < 8; ++i) {

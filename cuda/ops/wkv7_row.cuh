@@ -83,6 +83,33 @@ struct Lane {
   }
 };
 
+// What tokens have over keys, in shared memory: widened, the decay made, elements from N on zero.
+template <class L>
+struct KeyTile {
+  static constexpr int kEach = L::kTile * L::kWidth, kFloats = 5 * kEach;
+  float* base;
+  __device__ explicit KeyTile(Smem& sm) : base(sm.take<float>(kFloats)) {}
+  // (kTile, kWidth) each
+  __device__ __forceinline__ float* r() const { return base; }
+  __device__ __forceinline__ float* d() const { return base + kEach; }
+  __device__ __forceinline__ float* k() const { return base + 2 * kEach; }
+  __device__ __forceinline__ float* a() const { return base + 3 * kEach; }
+  __device__ __forceinline__ float* b() const { return base + 4 * kEach; }
+  template <class T>
+  __device__ __forceinline__ void load(const Inputs<T>& in, int head, std::int64_t t0, int count) const {
+    for (int i = static_cast<int>(threadIdx.x); i < count * L::kWidth; i += L::kThreads) {
+      const int j = i % L::kWidth;
+      const std::int64_t at = in.first(head) + (t0 + i / L::kWidth) * in.C + j;
+      const bool has = j < in.N;
+      r()[i] = has ? to_float(in.r[at]) : 0;
+      d()[i] = has ? exp2f(decay_of(to_float(in.w[at]), in.raw).log2) : 0;
+      k()[i] = has ? to_float(in.k[at]) : 0;
+      a()[i] = has ? to_float(in.a[at]) : 0;
+      b()[i] = has ? to_float(in.b[at]) : 0;
+    }
+  }
+};
+
 // Calls g with the Count and Parts for head size N. Narrow: more threads per head, for single tokens.
 template <bool Narrow, class G>
 void dispatch_lanes(std::int64_t N, const G& g) {

@@ -31,11 +31,7 @@ __global__ void __launch_bounds__(Lane<Count, Parts>::kThreads)
   using L = Lane<Count, Parts>;
   constexpr int kWidth = L::kWidth, kTile = L::kTile;
   Smem sm;
-  float* r = sm.take<float>(kTile * kWidth);
-  float* d = sm.take<float>(kTile * kWidth);
-  float* k = sm.take<float>(kTile * kWidth);
-  float* a = sm.take<float>(kTile * kWidth);
-  float* b = sm.take<float>(kTile * kWidth);
+  const KeyTile<L> keys(sm);
   const L lane;
   const int head = static_cast<int>(blockIdx.x), N = in.N;
   const int row = static_cast<int>(blockIdx.y) * L::kLines + lane.line;
@@ -46,26 +42,17 @@ __global__ void __launch_bounds__(Lane<Count, Parts>::kThreads)
   for (std::int64_t t0 = (in.T_ - 1) / kTile * kTile; t0 >= 0; t0 -= kTile) {
     const int count = static_cast<int>(in.T_ - t0 < kTile ? in.T_ - t0 : kTile);
     __syncthreads();
-    for (int i = static_cast<int>(threadIdx.x); i < count * kWidth; i += L::kThreads) {
-      const int j = i % kWidth;
-      const std::int64_t at = first + (t0 + i / kWidth) * in.C + j;
-      const bool has = j < N;
-      r[i] = has ? to_float(in.r[at]) : 0;
-      d[i] = has ? exp2f(decay_of(to_float(in.w[at]), in.raw).log2) : 0;
-      k[i] = has ? to_float(in.k[at]) : 0;
-      a[i] = has ? to_float(in.a[at]) : 0;
-      b[i] = has ? to_float(in.b[at]) : 0;
-    }
+    keys.load(in, head, t0, count);
     __syncthreads();
     for (int u = count; u-- > 0;) {
       const std::int64_t t = t0 + u, at = first + t * in.C + row;
-      lane.add(dS, x.dy && live ? to_float(x.dy[at]) : 0, r + u * kWidth);
-      const float dv_i = lane.dot(dS, k + u * kWidth), dsa = lane.dot(dS, b + u * kWidth);
+      lane.add(dS, x.dy && live ? to_float(x.dy[at]) : 0, keys.r() + u * kWidth);
+      const float dv_i = lane.dot(dS, keys.k() + u * kWidth), dsa = lane.dot(dS, keys.b() + u * kWidth);
       if (live && lane.part == 0) {
         dv.put(at, dv_i);
         x.dsa[at] = dsa;
       }
-      lane.decay_and_add(dS, d + u * kWidth, dsa, a + u * kWidth);
+      lane.decay_and_add(dS, keys.d() + u * kWidth, dsa, keys.a() + u * kWidth);
       if (in.is_reset(head, t)) L::zero(dS);
     }
   }
@@ -288,7 +275,7 @@ void sequential_backward(ExecContext& ctx, const Wkv7Args& a, const Wkv7Outs& o,
       using L = Lane<Count, Parts>;
       const dim3 grid(static_cast<unsigned>(heads), static_cast<unsigned>((N + L::kLines - 1) / L::kLines));
       launch("wkv7_backward_row_kernel", wkv7_backward_row_kernel<T, Count, Parts>, grid, dim3(L::kThreads),
-             sizeof(float) * L::kTile * 5 * L::kWidth, stream_of(ctx), in, x, out.v);
+             sizeof(float) * KeyTile<L>::kFloats, stream_of(ctx), in, x, out.v);
       launch("wkv7_backward_column_kernel", wkv7_backward_column_kernel<T, Count, Parts>, grid,
              dim3(L::kThreads), sizeof(float) * ColumnTile<T, L>::kFloats, stream_of(ctx), in, x, out);
     });

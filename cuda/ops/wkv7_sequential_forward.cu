@@ -10,19 +10,14 @@ struct ForwardOut {
   float *sa, *chunk_states;  // may be null
 };
 
-// Rows of S are independent of each other: a block takes some of a head's rows through all tokens. The
-// tokens' vectors are staged in shared memory, widened, the decay made; their elements from N on are zero.
+// Rows of S are independent of each other: a block takes some of a head's rows through all tokens.
 template <class T, int Count, int Parts>
 __global__ void __launch_bounds__(Lane<Count, Parts>::kThreads)
     wkv7_forward_row_kernel(Inputs<T> in, ForwardOut<T> out) {
   using L = Lane<Count, Parts>;
   constexpr int kWidth = L::kWidth, kTile = L::kTile;
   Smem sm;
-  float* r = sm.take<float>(kTile * kWidth);
-  float* d = sm.take<float>(kTile * kWidth);
-  float* k = sm.take<float>(kTile * kWidth);
-  float* a = sm.take<float>(kTile * kWidth);
-  float* b = sm.take<float>(kTile * kWidth);
+  const KeyTile<L> keys(sm);
   float* v = sm.take<float>(kTile * L::kLines);
   const L lane;
   const int head = static_cast<int>(blockIdx.x), row0 = static_cast<int>(blockIdx.y) * L::kLines;
@@ -35,16 +30,7 @@ __global__ void __launch_bounds__(Lane<Count, Parts>::kThreads)
   for (std::int64_t t0 = 0; t0 < in.T_; t0 += kTile) {
     const int count = static_cast<int>(in.T_ - t0 < kTile ? in.T_ - t0 : kTile);
     __syncthreads();
-    for (int i = static_cast<int>(threadIdx.x); i < count * kWidth; i += L::kThreads) {
-      const int j = i % kWidth;
-      const std::int64_t at = first + (t0 + i / kWidth) * in.C + j;
-      const bool has = j < N;
-      r[i] = has ? to_float(in.r[at]) : 0;
-      d[i] = has ? exp2f(decay_of(to_float(in.w[at]), in.raw).log2) : 0;
-      k[i] = has ? to_float(in.k[at]) : 0;
-      a[i] = has ? to_float(in.a[at]) : 0;
-      b[i] = has ? to_float(in.b[at]) : 0;
-    }
+    keys.load(in, head, t0, count);
     for (int i = static_cast<int>(threadIdx.x); i < count * L::kLines; i += L::kThreads) {
       const int line = row0 + i % L::kLines;
       v[i] = line < N ? to_float(in.v[first + (t0 + i / L::kLines) * in.C + line]) : 0;
@@ -57,10 +43,10 @@ __global__ void __launch_bounds__(Lane<Count, Parts>::kThreads)
         lane.store(S, out.chunk_states + at * size + static_cast<std::int64_t>(row) * N, 1, N, live);
       }
       if (in.is_reset(head, t)) L::zero(S);
-      const float sa = lane.dot(S, a + u * kWidth);
-      lane.decay_and_add(S, d + u * kWidth, sa, b + u * kWidth);
-      lane.add(S, v[u * L::kLines + lane.line], k + u * kWidth);
-      const float y = lane.dot(S, r + u * kWidth);
+      const float sa = lane.dot(S, keys.a() + u * kWidth);
+      lane.decay_and_add(S, keys.d() + u * kWidth, sa, keys.b() + u * kWidth);
+      lane.add(S, v[u * L::kLines + lane.line], keys.k() + u * kWidth);
+      const float y = lane.dot(S, keys.r() + u * kWidth);
       if (live && lane.part == 0) {
         out.y[first + t * in.C + row] = from_float<T>(y);
         if (out.sa) out.sa[first + t * in.C + row] = sa;
@@ -79,7 +65,7 @@ void launch_forward(ExecContext& ctx, const Wkv7Args& a, const Wkv7Outs& o) {
     dispatch_lanes<Narrow>(a.head_size, [&]<int Count, int Parts>() {
       using L = Lane<Count, Parts>;
       const int blocks = (static_cast<int>(a.head_size) + L::kLines - 1) / L::kLines;
-      const std::size_t bytes = sizeof(float) * L::kTile * (5 * L::kWidth + L::kLines);
+      const std::size_t bytes = sizeof(float) * (KeyTile<L>::kFloats + L::kTile * L::kLines);
       launch("wkv7_forward_row_kernel", wkv7_forward_row_kernel<T, Count, Parts>,
              dim3(static_cast<unsigned>(heads_of(a)), static_cast<unsigned>(blocks)), dim3(L::kThreads),
              bytes, stream_of(ctx), Inputs<T>(a), out);
