@@ -1,7 +1,8 @@
 # The CUDA backend, in up to two forms that define the same symbols (see RT_CUDA in rt/core/device_api.h):
 #   rt_cuda           for a GPU, built where a CUDA toolkit is (RT_CUDA=ON or AUTO); programs link it.
 #   rt_cuda_emulated  the same kernels on the CPU, for tests; it needs the toolkit's headers only.
-set(RT_CUDA_ARCHITECTURES "80;86;89;90;100;120" CACHE STRING "GPU architectures of the CUDA backend")
+# 90a is 90 with what only Hopper has (wgmma).
+set(RT_CUDA_ARCHITECTURES "80;86;89;90a;100;120" CACHE STRING "GPU architectures of the CUDA backend")
 option(RT_EMULATION "Build the tests that run the CUDA kernels on the CPU, where CUDA's headers are found" ON)
 
 set(RT_HAVE_CUDA FALSE)

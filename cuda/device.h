@@ -27,6 +27,7 @@
 
 #include "cuda/core/launch.cuh"
 #include "cuda/core/mma.cuh"
+#include "cuda/core/wgmma.cuh"
 #endif
 
 namespace rt::cuda {
@@ -70,13 +71,13 @@ __device__ __forceinline__ float2 unpack2(unsigned bits) {
 
 namespace rt::cuda {
 
-// The dynamic shared memory of a launch, cut into arrays aligned to 16 bytes. Every thread makes one Smem and
-// takes the same arrays in the same order.
+// The dynamic shared memory of a launch, cut into arrays aligned to 16 bytes, the first to 1024. Every thread
+// makes one Smem and takes the same arrays in the same order.
 class Smem {
  public:
   template <class T>
   __device__ __forceinline__ T* take(std::size_t n) {
-    extern __shared__ __align__(128) unsigned char rt_dynamic_shared[];
+    extern __shared__ __align__(1024) unsigned char rt_dynamic_shared[];
     T* const array = reinterpret_cast<T*>(rt_dynamic_shared + used_);
     used_ += static_cast<unsigned>(smem_bytes<T>(n));
     return array;

@@ -33,7 +33,7 @@ if ! command -v nvidia-smi >/dev/null || ! nvidia-smi -L | grep -q GPU; then
 fi
 if [ ! -x "$tree/bin/rwkv" ]; then
   echo "[gpu_check] building the cuda preset"
-  arch=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d .)
+  arch=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d . | sed 's/^90$/90a/')
   install_missing "$build_needs$test_needs" "$optional_needs"
   configure cuda "-DRT_CUDA_ARCHITECTURES=$arch" && build cuda || exit 2
 fi

@@ -3,7 +3,7 @@
 namespace rt::cuda {
 namespace {
 
-bool chunked(const Wkv7Args& a) { return !wkv7_saved(Impl::Cuda, a.r.dtype, a.head_size).sa; }
+bool chunked(const Wkv7Args& a) { return !wkv7_saved(Impl::Cuda, a.r.dtype, a.head_size, a.decay).sa; }
 
 // The chunk kernels read and write 16 bytes at a time.
 void check_aligned(std::initializer_list<const TensorView*> views) {

@@ -17,25 +17,14 @@ constexpr float kClampScale = 0.60653065971263342f;  // exp(-1/2)
 struct Decay {
   float log2, slope;
 };
-// e(x) = exp(x), inverse(x) = 1 / x.
-template <class Exp, class Inverse>
-__device__ __forceinline__ Decay decay_with(float w, bool raw, const Exp& e, const Inverse& inverse) {
+__device__ __forceinline__ Decay decay_of(float w, bool raw) {
   if (raw) {
-    const float rate = fminf(e(w), 200 / kLog2e);
+    const float rate = fminf(expf(w), 200 / kLog2e);
     return {-rate * kLog2e, -rate};
   }
-  const float x = e(-fabsf(w)), p = inverse(1 + x);
+  const float x = expf(-fabsf(w)), p = 1 / (1 + x);
   const float s = w < 0 ? x * p : p;  // sigmoid(w); 1 - s is the other of the two: no cancellation
   return {-(kClampScale * kLog2e) * s, -kClampScale * x * p * p};
-}
-__device__ __forceinline__ Decay decay_of(float w, bool raw) {
-  return decay_with(
-      w, raw, [](float x) { return expf(x); }, [](float x) { return 1 / x; });
-}
-// Good to some units in the last place of f32.
-__device__ __forceinline__ Decay decay_fast(float w, bool raw) {
-  return decay_with(
-      w, raw, [](float x) { return exp2_fast(x * kLog2e); }, [](float x) { return rcp_fast(x); });
 }
 
 // Stores a gradient as its GradMode asks; null: skipped.
@@ -94,7 +83,7 @@ void sequential_forward(ExecContext&, const Wkv7Args&, const Wkv7Outs&);
 void sequential_backward(ExecContext&, const Wkv7Args&, const Wkv7Outs&, const Wkv7OutGrads&,
                          const Wkv7Grads&);
 void sequential_step(ExecContext&, const Wkv7Args&, const Wkv7Outs&);
-// bf16 and head size 64; see wkv7_chunk.cuh.
+// bf16, head size 64 and clamped decays; see wkv7_chunk.cuh.
 void chunk_forward(ExecContext&, const Wkv7Args&, const Wkv7Outs&);
 void chunk_backward(ExecContext&, const Wkv7Args&, const Wkv7Outs&, const Wkv7OutGrads&, const Wkv7Grads&);
 

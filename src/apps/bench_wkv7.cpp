@@ -39,7 +39,7 @@ struct Problem {
   Wkv7Args args(const Sizes& s) const {
     return {r.view, w.view, k.view, v.view, a.view, b.view, {}, {}, s.N, Wkv7Decay::Clamped};
   }
-  Wkv7Outs outs() const { return {y.view, state.view, sa.view, chunks.view}; }
+  Wkv7Outs outs() const { return {y.view, state.view, sa.view, chunks.view, {}}; }
   Wkv7Grads grads() const {
     const auto into = [](const Tensor& t) { return GradSlot{t.view, GradMode::Overwrite}; };
     return {into(dr), into(dw), into(dk), into(dv), into(da), into(db), {}};

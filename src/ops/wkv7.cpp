@@ -57,23 +57,27 @@ Wkv7Result wkv7(Tape& tape, Var r, Var w, Var k, Var v, Var a, Var b, Var s0, Va
   const Wkv7Kernels& kernels = wkv7_table().at(ctx.impl);
   if (!tape.recording() && T == 1 && s0) {
     const Var y = tape.output(in.shape, in.dtype, "wkv7.y", {});
-    kernels.step(ctx, args(tape), {tape.value(y), tape.value(s0), {}, {}});
+    kernels.step(ctx, args(tape), {tape.value(y), tape.value(s0), {}, {}, {}});
     return {y, tape.adopt(tape.value(s0), false)};
   }
 
   const Shape shape = in.shape;
-  const Wkv7Saved saved = wkv7_saved(ctx.impl, in.dtype, N);
+  const Wkv7Saved saved = wkv7_saved(ctx.impl, in.dtype, N, decay);
   const bool record = tape.needs_grad({r, w, k, v, a, b, s0});
   const Var y = tape.output(shape, in.dtype, "wkv7.y", {r, w, k, v, a, b, s0});
   const Var state = tape.output({B, H, N, N}, accum, "wkv7.state", {r, w, k, v, a, b, s0});
-  Var sa, chunk_states;
+  Var sa, chunk_states, maps;
   const std::int64_t chunks = (T + kWkv7Chunk - 1) / kWkv7Chunk;
   if (record && saved.sa) sa = tape.output(shape, accum, "wkv7.sa", {});
   if (record && saved.states && chunks > 1) {
     chunk_states = tape.output({B, H, chunks - 1, N, N}, saved.dtype, "wkv7.chunk_states", {});
   }
+  const std::int64_t segments = wkv7_split(B * H, T).count;
+  if (record && saved.maps && segments > 1)
+    maps = tape.output({B, H, segments - 1, N, N}, accum, "wkv7.maps", {});
   const auto outs = [=](Tape& t) {
-    return Wkv7Outs{t.value(y), t.value(state), t.value_or_empty(sa), t.value_or_empty(chunk_states)};
+    return Wkv7Outs{t.value(y), t.value(state), t.value_or_empty(sa), t.value_or_empty(chunk_states),
+                    t.value_or_empty(maps)};
   };
   kernels.forward(ctx, args(tape), outs(tape));
   if (record) {

@@ -9,7 +9,7 @@
 #include "tests/support/schedule.h"
 
 // The chunk-parallel CUDA kernels (bf16, head size 64) against the reference, where they could lose digits:
-// keys all alike, no decay, the strongest decay, raw decays beyond what a product of 16 can hold, document
+// keys all alike, no decay, the strongest decay, raw decays of any size (which go token by token), document
 // starts on and off the bounds of chunks, lengths that are not whole chunks, and sequences cut into segments.
 namespace {
 

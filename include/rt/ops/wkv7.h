@@ -1,4 +1,6 @@
 #pragma once
+#include <algorithm>
+
 #include "rt/autograd/parameter.h"
 #include "rt/autograd/tape.h"
 #include "rt/ops/op.h"
@@ -21,16 +23,32 @@ enum class Wkv7Decay : std::uint8_t {
 // Backward restarts from a saved state every so many tokens. Results do not depend on it.
 inline constexpr std::int64_t kWkv7Chunk = 32;
 
+// The chunk-parallel CUDA kernels cut a long sequence of few heads into segments that run side by side.
+// A function of the shapes alone, so that bits do not depend on the device.
+struct Wkv7Split {
+  std::int64_t count;   // segments
+  std::int64_t length;  // tokens of each but the last, a multiple of kWkv7Chunk
+};
+constexpr Wkv7Split wkv7_split(std::int64_t heads, std::int64_t T) {
+  constexpr std::int64_t kBlocks = 264, kShortest = 128, kMost = 32;
+  const auto whole = [](std::int64_t n) { return (n + kWkv7Chunk - 1) / kWkv7Chunk * kWkv7Chunk; };
+  const std::int64_t wanted = std::min({kBlocks / heads, T / kShortest, kMost});
+  if (wanted < 4) return {1, whole(T)};
+  const std::int64_t length = whole((T + wanted - 1) / wanted);
+  return {(T + length - 1) / length, length};
+}
+
 // What a forward pass that is recorded keeps for backward, by implementation and storage type.
 struct Wkv7Saved {
-  bool sa, states;
+  bool sa, states, maps;
   DType dtype;  // of the states; BF16 ones are in an order of the kernels' own
 };
-constexpr Wkv7Saved wkv7_saved(Impl impl, DType storage, std::int64_t head_size) {
-  if (impl == Impl::Ref) return {false, false, DType::F64};
+constexpr Wkv7Saved wkv7_saved(Impl impl, DType storage, std::int64_t head_size, Wkv7Decay decay) {
+  if (impl == Impl::Ref) return {false, false, false, DType::F64};
   // The chunk-parallel CUDA kernels, which form sa again.
-  if (impl == Impl::Cuda && storage == DType::BF16 && head_size == 64) return {false, true, DType::BF16};
-  return {true, true, DType::F32};
+  if (impl == Impl::Cuda && storage == DType::BF16 && head_size == 64 && decay == Wkv7Decay::Clamped)
+    return {false, true, true, DType::BF16};
+  return {true, true, false, DType::F32};
 }
 
 struct Wkv7Args {
@@ -46,6 +64,7 @@ struct Wkv7Outs {
   // For backward; empty when nothing is recorded, or as wkv7_saved says.
   TensorView sa;            // (B, T, C) f32
   TensorView chunk_states;  // (B, H, chunks - 1, N, N), S before each chunk but the first; empty if only one
+  TensorView maps;  // (B, H, segments - 1, N, N) f32, M of S -> S M + E over a segment; empty if only one
 };
 struct Wkv7OutGrads {
   TensorView y, state;
