@@ -9,7 +9,7 @@
 namespace rt::testing {
 namespace {
 
-constexpr std::size_t kArena = std::size_t{8} << 20;
+constexpr std::size_t kGuardRoom = 256 * 256;  // a band of 256 bytes for each of so many tensors
 
 double round_to(double x, DType t) {
   if (t == DType::F32) return static_cast<double>(static_cast<float>(x));
@@ -93,6 +93,10 @@ class Harness {
     for (std::size_t k = 0; k < out.size(); ++k) {
       if (!out[k] || !tape.needs_grad(out[k])) continue;
       const TensorView& v = tape.value(out[k]);
+      if (ws.ctx().dry_run) {
+        tape.seed(out[k], untouchable(v.shape, v.dtype, v.device));
+        continue;
+      }
       const Tensor host(v.shape, v.dtype);
       const Rng rng{23, 100 + k};
       for (std::int64_t i = 0; i < v.numel(); ++i) {
@@ -149,13 +153,19 @@ Run run_in(Workspace& workspace, const OpCase& c, const Values& inputs, const Op
   return Harness(c, inputs, o).run(workspace);
 }
 
+// What an op needs depends on the device: a matrix product alone may take tens of megabytes.
 Run run_case(const OpCase& c, const Values& inputs, const Options& o) {
-  Workspace ws(device_of(o.impl), o.impl, kArena, kArena, kArena);
+  Harness harness(c, inputs, o);
+  Workspace plan(device_of(o.impl), o.impl);
+  harness.run(plan);
+  const std::size_t more = o.guard ? kGuardRoom : 0;
+  Workspace live(device_of(o.impl), o.impl, plan.saved().high_water() + more,
+                 plan.scratch().high_water() + more, plan.grads().high_water());
   if (o.guard) {
-    ws.ctx().saved.guard();
-    ws.ctx().scratch.guard();
+    live.ctx().saved.guard();
+    live.ctx().scratch.guard();
   }
-  return run_in(ws, c, inputs, o);
+  return harness.run(live);
 }
 
 }  // namespace rt::testing
