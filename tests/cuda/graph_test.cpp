@@ -140,8 +140,9 @@ TEST(CudaGraph, PageLockedMemoryIsReadAtReplay) {
 TEST(CudaGraph, WaitingForItIsRefused) {
   RT_NEEDS_GRAPHS();
   const Stream stream(Device::cuda(0)), other(Device::cuda(0));
-  const Cell cell;
-  const auto refused = [&](const std::function<void()>& wait) {
+  const Cell cell, elsewhere;
+  const auto refused = [&](const char* what, const std::function<void()>& wait) {
+    SCOPED_TRACE(what);
     const std::string why = refusal(stream, [&] {
       cell.fill(stream, 1);
       wait();
@@ -151,10 +152,14 @@ TEST(CudaGraph, WaitingForItIsRefused) {
     EXPECT_TRUE(cell.holds(0));
     expect_usable(stream);
   };
-  refused([&] { stream.synchronize(); });
-  refused([&] { device_api(DeviceKind::Cuda).synchronize(0); });
-  refused([&] { bytes_of(cell.memory.view); });
-  refused([&] { other.wait(stream.record()); });  // and the recorded one for it never
+  refused("the host, for the stream", [&] { stream.synchronize(); });
+  refused("the host, for the device", [&] { device_api(DeviceKind::Cuda).synchronize(0); });
+  refused("the host, for a copy", [&] { bytes_of(cell.memory.view); });
+  // Without work behind the wait a GPU may find that nothing is missing.
+  refused("another stream, and the recorded one for it never", [&] {
+    other.wait(stream.record());
+    elsewhere.fill(other, 1);
+  });
   EXPECT_EQ(refusal(stream, [&] { cell.fill(stream, 3); }), "");
 }
 
