@@ -2,10 +2,12 @@
 # The loss of 50 steps of a config on the CPU and on the GPU, in f32: equal within 1e-3 at every step. Then the GPU
 # again, interrupted and resumed: equal to the bit.
 #   usage: bash scripts/gpu_curve.sh RWKV_TRAIN CONFIG DIR [DEVICE]
+# Of the runs only logs and metrics stay in DIR.
 set -euo pipefail
 train=$1 config=$2 dir=$3 device=${4:-cuda}
 rm -rf "$dir"
 mkdir -p "$dir"
+trap 'find "$dir" -mindepth 2 ! -name metrics.jsonl -delete 2>/dev/null' EXIT
 
 # run NAME DEVICE STEPS [OPTION ...]
 run() {
