@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "rt/core/parallel.h"
 #include "rt/ops/orthogonal.h"
 
 namespace rt::init {
@@ -15,8 +16,10 @@ Init constant(double value) {
 
 Init uniform(double bound) {
   return [bound](std::span<float> out, const Shape&, const Rng& rng) {
-    for (std::size_t i = 0; i < out.size(); ++i)
-      out[i] = static_cast<float>(bound * (2 * rng.uniform(i) - 1));
+    parallel_for(static_cast<std::int64_t>(out.size()), 1 << 14, [&](std::int64_t begin, std::int64_t end) {
+      for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i)
+        out[i] = static_cast<float>(bound * (2 * rng.uniform(i) - 1));
+    });
   };
 }
 

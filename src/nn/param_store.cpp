@@ -7,11 +7,13 @@
 #include "rt/core/device_api.h"
 #include "rt/core/error.h"
 #include "rt/core/host.h"
+#include "rt/core/parallel.h"
 
 namespace rt {
 namespace {
 
 constexpr std::int64_t kAlignElements = 64;  // a cache line of bf16, and what vector kernels like
+constexpr std::int64_t kGrain = 1 << 16;     // elements of a piece of work on all threads
 
 std::int64_t padded(std::int64_t n) { return (n + kAlignElements - 1) / kAlignElements * kAlignElements; }
 
@@ -39,6 +41,15 @@ int for_matching(const std::vector<Parameter*>& all, std::string_view pattern, F
 
 TensorView part(const TensorView& flat, std::int64_t begin, const Shape& shape) {
   return flat.slice(0, begin, begin + shape.numel()).reshape(shape);
+}
+
+// to = from, f32 to bf16, both on the host.
+void narrow(const TensorView& from, const TensorView& to) {
+  const float* in = from.as<float>();
+  bf16* out = to.as<bf16>();
+  parallel_for(from.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) out[i] = bf16(in[i]);
+  });
 }
 
 }  // namespace
@@ -110,25 +121,34 @@ void ParamStore::allocate(MemoryMode mode, bool gradients) {
 }
 
 void ParamStore::initialize(const Rng& rng) {
-  std::vector<float> values;
+  std::vector<float> drawn;
   for (std::size_t i = 0; i < order_.size(); ++i) {
     const Parameter& p = *order_[i];
-    values.assign(static_cast<std::size_t>(p.master.numel()), 0.0f);
-    inits_[i](values, p.master.shape, rng.child(p.name.c_str()));
     const HostTensor host(p.master, HostTensor::Contents::Undefined);
-    for (std::size_t k = 0; k < values.size(); ++k) {
-      const auto rounded = static_cast<float>(bf16(values[k]));
-      set_element(host.view(), static_cast<std::int64_t>(k), static_cast<double>(rounded));
-    }
+    const auto n = static_cast<std::size_t>(p.master.numel());
+    const bool in_place = p.master.dtype == DType::F32;
+    if (!in_place) drawn.resize(std::max(n, drawn.size()));
+    const std::span values(in_place ? host.view().as<float>() : drawn.data(), n);
+    inits_[i](values, p.master.shape, rng.child(p.name.c_str()));
+    parallel_for(p.master.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t k = begin; k < end; ++k) {
+        float& value = values[static_cast<std::size_t>(k)];
+        value = static_cast<float>(bf16(value));
+        if (!in_place) set_element(host.view(), k, static_cast<double>(value));
+      }
+    });
     host.write_back();
+    if (types_.compute == types_.master) continue;
+    const HostTensor compute(p.value, HostTensor::Contents::Undefined);
+    narrow(host.view(), compute.view());
+    compute.write_back();
   }
-  sync_compute();
 }
 
 void ParamStore::sync_compute() {
   if (types_.compute == types_.master) return;
   const HostTensor from(master_), to(value_, HostTensor::Contents::Undefined);
-  for (std::int64_t i = 0; i < master_.numel(); ++i) set_element(to.view(), i, element(from.view(), i));
+  narrow(from.view(), to.view());
   to.write_back();
 }
 

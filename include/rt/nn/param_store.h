@@ -14,7 +14,8 @@
 
 namespace rt {
 
-// Fills a parameter's initial values, computed in f32. A pure function of the shape and the Rng it is given.
+// Writes all of a parameter's initial values, computed in f32. A pure function of the shape and the Rng it is
+// given.
 using Init = std::function<void(std::span<float> out, const Shape& shape, const Rng& rng)>;
 
 struct ParamOptions {
@@ -39,7 +40,7 @@ class ParamStore {
  public:
   struct Types {
     DType master = DType::F32;   // also of gradients
-    DType compute = DType::F32;  // when equal to master the memory is shared
+    DType compute = DType::F32;  // when equal to master the memory is shared; else F32 and BF16
   };
   ParamStore(Device device, Types types) : device_(device), types_(types) {}
   ParamStore(const ParamStore&) = delete;
