@@ -84,25 +84,42 @@ __device__ __forceinline__ void load_vec(const T* p, float (&out)[N]) {
   }
 }
 
+namespace detail {
+// Words of 32 bits at p, as few integers: in larger kernels nvcc leaves the store of a struct of four in four
+// parts.
+template <int Count>
+__device__ __forceinline__ void store_words(void* p, const unsigned (&words)[Count]) {
+  constexpr int kEach = Count < 4 ? Count : 4;
+  static_assert(Count % kEach == 0 && kEach != 3);
+  using Whole = std::conditional_t<kEach == 4, unsigned __int128,
+                                   std::conditional_t<kEach == 2, std::uint64_t, unsigned>>;
+#pragma unroll
+  for (int i = 0; i < Count; i += kEach) {
+    Whole whole = 0;
+#pragma unroll
+    for (int j = 0; j < kEach; ++j) whole |= static_cast<Whole>(words[i + j]) << (32 * j);
+    static_cast<Whole*>(p)[i / kEach] = whole;
+  }
+}
+}  // namespace detail
+
 // p[0..N) = in, rounded to nearest even. Alignment as for load_vec.
 template <class T, int N>
 __device__ __forceinline__ void store_vec(T* p, const float (&in)[N]) {
-  using V = detail::Vector<T, N>;
-  assume_vector_access(p, V::kChunk);
-  typename V::Access raw[V::kCount];
+  assume_vector_access(p, detail::Vector<T, N>::kChunk);
   if constexpr (std::is_same_v<T, float>) {
-    memcpy(raw, in, sizeof(in));
+    unsigned words[N];
+#pragma unroll
+    for (int i = 0; i < N; ++i) words[i] = __float_as_uint(in[i]);
+    detail::store_words(p, words);
   } else if constexpr (N % 2 == 0) {
     unsigned pairs[N / 2];
 #pragma unroll
     for (int i = 0; i < N / 2; ++i) pairs[i] = pack2(in[2 * i], in[2 * i + 1]);
-    memcpy(raw, pairs, sizeof(pairs));
+    detail::store_words(p, pairs);
   } else {
-    const T value = from_float<T>(in[0]);
-    memcpy(raw, &value, sizeof(value));
+    *p = from_float<T>(in[0]);
   }
-#pragma unroll
-  for (int i = 0; i < V::kCount; ++i) reinterpret_cast<typename V::Access*>(p)[i] = raw[i];
 }
 
 // The first `count` elements of N, one by one, of any alignment; the rest of out is `fill`, of p untouched.
