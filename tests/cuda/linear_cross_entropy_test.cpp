@@ -7,6 +7,8 @@
 #include <cmath>
 
 #include "rt/core/host.h"
+#include "tests/support/numbers.h"
+#include "tests/support/schedule.h"
 
 namespace rt::cuda {
 namespace {
@@ -94,6 +96,28 @@ TEST(CudaCrossEntropy, ChunksOfRowsGiveTheWhole) {
     forward_only.run(false);
     for (std::int64_t b = 0; b < B; ++b) {
       EXPECT_EQ(element(forward_only.loss.view, b), element(got.loss.view, b));
+    }
+  }
+}
+
+// More logits than shared memory holds, by so much that gradients reach the ones that are still to be read.
+TEST(CudaCrossEntropy, LongRows) {
+  RT_NEEDS_DEVICE();
+  constexpr std::int64_t B = 1, T = 2, C = 2, V = 120011;
+  Head want(B, T, C, V, DType::F64);
+  want.run();
+  for (const DType dtype : {DType::F32, DType::BF16}) {
+    Head got(B, T, C, V, dtype);
+    got.run();
+    const double tolerance = dtype == DType::F32 ? 1e-5 : 1e-2;
+    EXPECT_LE(relative(got.loss.view, want.loss.view), 1e-6);
+    EXPECT_LE(relative(got.dx.view, want.dx.view), tolerance);
+    EXPECT_LE(relative(got.dw.view, want.dw.view), tolerance);
+    for (int i = 0; i < rt::testing::schedules(); ++i) {
+      const rt::testing::Schedule change(i);
+      Head again(B, T, C, V, dtype);
+      again.run();
+      EXPECT_EQ(rt::testing::numbers(again.dw.view), rt::testing::numbers(got.dw.view)) << "schedule " << i;
     }
   }
 }

@@ -25,19 +25,23 @@ OpCase layer_norm_case(const Shape& shape) {
           .run = [](Tape& t, const VarList& in) { return VarList{layer_norm(t, in[0], in[1], in[2])}; }};
 }
 
-OpCase token_shift_case(const Shape& shape) {
+OpCase token_shift_case(const Shape& shape, std::size_t mixes = 6) {
   const std::int64_t B = shape[0], T = shape[1], C = shape[2];
-  return {
-      .name = "token_shift" + shape.to_string(),
-      .inputs = {{.name = "x", .shape = shape},
-                 {.name = "mix0", .shape = {C}, .kind = Kind::Weight, .lo = 0},
-                 {.name = "mix1", .shape = {C}, .kind = Kind::Weight, .lo = 0},
-                 {.name = "shift_state", .shape = {B, C}},
-                 {.name = "reset", .shape = {B, T}, .kind = Kind::Mask, .hi = 0.1, .differentiable = false}},
-      .run = [](Tape& t, const VarList& in) {
-        const auto r = token_shift(t, in[0], std::span(in).subspan(1, 2), in[3], in[4]);
-        return VarList{r.y[0], r.y[1], r.state};
-      }};
+  OpCase c;
+  c.name = format("token_shift{} mixes {}", shape.to_string(), mixes);
+  c.inputs = {{.name = "x", .shape = shape}};
+  for (std::size_t n = 0; n < mixes; ++n)
+    c.inputs.push_back({.name = format("mix{}", n), .shape = {C}, .kind = Kind::Weight, .lo = 0});
+  c.inputs.push_back({.name = "shift_state", .shape = {B, C}});
+  c.inputs.push_back(
+      {.name = "reset", .shape = {B, T}, .kind = Kind::Mask, .hi = 0.1, .differentiable = false});
+  c.run = [mixes](Tape& t, const VarList& in) {
+    const auto r = token_shift(t, in[0], std::span(in).subspan(1, mixes), in[1 + mixes], in[2 + mixes]);
+    VarList out = r.y;
+    out.push_back(r.state);
+    return out;
+  };
+  return c;
 }
 
 OpCase key_prepare_case(const Shape& shape, std::int64_t head_size) {
@@ -72,12 +76,14 @@ OpCase group_norm_case(const Shape& shape, std::int64_t head_size) {
 TEST(MemoryBoundOps, LargerShapesMatchReference) {
   RT_NEEDS_DEVICE();
   // Teams of 2 to 16 warps, whole and partial pieces; sequences of one to many blocks and of many pieces.
-  for (const Shape& shape : {Shape{1, 3, 768}, Shape{1, 5, 1030}, Shape{1, 2, 2056}, Shape{1, 2, 5000},
-                             Shape{1, 1, 8192}, Shape{2, 1100, 8}, Shape{40, 2, 8}}) {
+  for (const Shape& shape : {Shape{1, 3, 768}, Shape{1, 5, 1030}, Shape{1, 2, 2056},
+                             Shape{1, 2, 5000}, Shape{1, 1, 8192}, Shape{2, 1100, 8}, Shape{40, 2, 8}}) {
     check_matches_reference(layer_norm_case(shape));
   }
-  for (const Shape& shape : {Shape{2, 260, 24}, Shape{1, 64, 520}})
-    check_matches_reference(token_shift_case(shape));
+  for (const std::size_t mixes : {1, 2, 6}) {
+    for (const Shape& shape : {Shape{2, 260, 24}, Shape{1, 129, 520}, Shape{1, 130, 30}})
+      check_matches_reference(token_shift_case(shape, mixes));
+  }
   check_matches_reference(key_prepare_case({2, 130, 32}, 16));
   check_matches_reference(key_prepare_case({1, 3, 480}, 160));
   check_matches_reference(group_norm_case({2, 130, 32}, 16));
