@@ -76,7 +76,7 @@ OpCase group_norm_case(const Shape& shape, std::int64_t head_size) {
 TEST(MemoryBoundOps, LargerShapesMatchReference) {
   RT_NEEDS_DEVICE();
   // Teams of 2 to 16 warps, whole and partial pieces; sequences of one to many blocks and of many pieces.
-  for (const Shape& shape : {Shape{1, 3, 768}, Shape{1, 5, 1030}, Shape{1, 2, 2056},
+  for (const Shape& shape : {Shape{1, 3, 768}, Shape{1, 9, 1000}, Shape{1, 5, 1030}, Shape{1, 2, 2056},
                              Shape{1, 2, 5000}, Shape{1, 1, 8192}, Shape{2, 1100, 8}, Shape{40, 2, 8}}) {
     check_matches_reference(layer_norm_case(shape));
   }
