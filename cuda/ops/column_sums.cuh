@@ -52,26 +52,26 @@ struct ColumnTargets {
   unsigned accumulate;          // a bit for each
 };
 
-// partial (blocks, count, C). Grid (columns, count), a block has Lanes columns. A warp sums up to Piece
-// blocks of one sequence; the first warp adds what the warps have found, in order.
-template <int Lanes, int Warps, int Piece>
-__global__ void __launch_bounds__(Lanes* Warps)
+// partial (blocks, count, C). Grid (columns, count), a block has Lanes columns. A group of Lanes threads sums
+// up to Piece blocks of one sequence; the first group adds what the groups have found, in order.
+template <int Lanes, int Groups, int Piece>
+__global__ void __launch_bounds__(Lanes* Groups)
     column_sum_finish_kernel(const float* partial, RowBlocks blocks,
                              const __grid_constant__ ColumnTargets targets) {
-  RT_SHARED(double, found, [Warps][Lanes]);
+  RT_SHARED(double, found, [Groups][Lanes]);
   float* const to = targets.grad[blockIdx.y];
   if (!to) return;  // the whole block
-  const int lane = static_cast<int>(threadIdx.x) % Lanes, warp = static_cast<int>(threadIdx.x) / Lanes;
+  const int lane = static_cast<int>(threadIdx.x) % Lanes, group = static_cast<int>(threadIdx.x) / Lanes;
   const std::int64_t c = static_cast<std::int64_t>(blockIdx.x) * Lanes + lane, row = gridDim.y * blocks.C;
   const std::int64_t pieces = (blocks.per_sequence + Piece - 1) / Piece, tasks = blocks.B * pieces;
   const bool inside = c < blocks.C;
-  float total = warp == 0 && inside && (targets.accumulate >> blockIdx.y & 1u) != 0 ? to[c] : 0.0f;
+  float total = group == 0 && inside && (targets.accumulate >> blockIdx.y & 1u) != 0 ? to[c] : 0.0f;
   double sequence = 0;
   std::int64_t piece = 0;
-  for (std::int64_t first = 0; first < tasks; first += Warps) {
+  for (std::int64_t first = 0; first < tasks; first += Groups) {
     double sum = 0;
-    if (first + warp < tasks && inside) {
-      const std::int64_t b = (first + warp) / pieces, k = (first + warp - b * pieces) * Piece;
+    if (first + group < tasks && inside) {
+      const std::int64_t b = (first + group) / pieces, k = (first + group - b * pieces) * Piece;
       const float* p = partial + (b * blocks.per_sequence + k) * row + blockIdx.y * blocks.C + c;
       const int n = static_cast<int>(blocks.per_sequence - k < Piece ? blocks.per_sequence - k : Piece);
       float v[Piece];
@@ -80,10 +80,10 @@ __global__ void __launch_bounds__(Lanes* Warps)
 #pragma unroll
       for (int i = 0; i < Piece; ++i) sum += static_cast<double>(v[i]);
     }
-    found[warp][lane] = sum;
+    found[group][lane] = sum;
     __syncthreads();
-    for (int w = 0; warp == 0 && w < Warps && first + w < tasks; ++w) {
-      sequence += found[w][lane];
+    for (int g = 0; group == 0 && g < Groups && first + g < tasks; ++g) {
+      sequence += found[g][lane];
       if (++piece < pieces) continue;
       total += static_cast<float>(sequence);
       sequence = 0;
@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(Lanes* Warps)
     }
     __syncthreads();
   }
-  if (warp == 0 && inside) to[c] = total;
+  if (group == 0 && inside) to[c] = total;
 }
 
 // `count` sums of width C per block of rows, in scratch.
@@ -108,7 +108,9 @@ class ColumnSums {
   // Slot n is the gradient (C elements) that sum n belongs to.
   template <class Slots>
   void finish(ExecContext& ctx, const Slots& slots) const {
-    constexpr int kLanes = 32, kWarps = 16, kPiece = 16;
+    // Half a warp's columns: else a vector of 768 has blocks for a fraction of a large device. 32 pieces of
+    // 32 blocks are read at once, so that long sequences take few rounds.
+    constexpr int kLanes = 16, kGroups = 32, kPiece = 32;
     ColumnTargets targets{};
     bool any = false;
     int n = 0;
@@ -121,9 +123,9 @@ class ColumnSums {
       ++n;
     }
     if (!any) return;
-    launch("column_sum_finish_kernel", column_sum_finish_kernel<kLanes, kWarps, kPiece>,
+    launch("column_sum_finish_kernel", column_sum_finish_kernel<kLanes, kGroups, kPiece>,
            dim3(static_cast<unsigned>((blocks_.C + kLanes - 1) / kLanes), static_cast<unsigned>(count_)),
-           dim3(kLanes * kWarps), 0, stream_of(ctx), partial(), blocks_, targets);
+           dim3(kLanes * kGroups), 0, stream_of(ctx), partial(), blocks_, targets);
   }
 
  private:

@@ -5,7 +5,7 @@
 namespace rt::cuda {
 namespace {
 
-constexpr int kStripRows = 4, kRows = kHeadWarps * kStripRows;
+constexpr int kStripRows = 8, kRows = kHeadWarps * kStripRows;
 constexpr float kFloor = static_cast<float>(kMinKeyNorm);
 
 template <class T>
