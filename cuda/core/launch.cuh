@@ -55,6 +55,15 @@ void launch(const char* name, void (*kernel)(P...), dim3 grid, dim3 block, std::
   detail::finish_launch(name, stream);
 }
 
+// Bytes of shared memory, static arrays included, that a block can have on the current device.
+inline std::size_t block_shared_limit() {
+  int device = 0, bytes = 0;
+  detail::check_launch(cudaGetDevice(&device), "current device", "");
+  detail::check_launch(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
+                       "shared memory of a block", "");
+  return static_cast<std::size_t>(bytes);
+}
+
 }  // namespace rt::cuda
 
 // A kernel whose name has a comma is bound to a name first: const auto kernel = foo_kernel<64, 16>.

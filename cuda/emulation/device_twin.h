@@ -40,6 +40,8 @@ void launch(const char* name, void (*kernel)(P...), dim3 grid, dim3 block, std::
   });
 }
 
+inline std::size_t block_shared_limit() { return emu::options().shared_limit; }
+
 class Smem {
  public:
   template <class T>

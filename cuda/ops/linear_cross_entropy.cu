@@ -18,7 +18,8 @@ namespace {
 // kMinLogitBytes, and not more than kMaxRows rows: from there on adding to dW costs little beside the
 // products.
 constexpr std::int64_t kMinLogitBytes = std::int64_t{16} << 20, kMaxRows = 2048, kShare = 20, kRowTile = 128;
-constexpr int kMaxThreads = 512, kSumThreads = 256;
+constexpr int kMaxThreads = 1024, kSumThreads = 256;
+constexpr int kEach = 4, kAhead = 4;  // logits of a thread at a time; how many times ahead they are fetched
 constexpr float kLog2e = 1.44269504088896341f;
 
 // The largest value of some logits, where it is first, and the sum of exp(logit - max). A NaN shows in the
@@ -31,19 +32,28 @@ struct Softmax {
 // Of no logits. Finite, so that no difference of two infinities arises.
 __device__ inline Softmax no_logits() { return {-FLT_MAX, 0, INT_MAX}; }
 
-__device__ inline float exp_difference(float a, float b) { return exp2f((a - b) * kLog2e); }
+__device__ __forceinline__ float exp_difference(float a, float b) { return exp2_fast((a - b) * kLog2e); }
 
-__device__ inline void add(Softmax& s, float logit, int at) {
-  if (logit > s.max) {
-    s.sum = s.sum * exp_difference(s.max, logit) + 1;
-    s.max = logit;
-    s.top = at;
-  } else {
-    s.sum += exp_difference(logit, s.max);
+// Logits `at` and following, as far as they are below V.
+__device__ __forceinline__ void add(Softmax& s, float (&l)[kEach], int at, int V) {
+  if (at + kEach > V) {
+#pragma unroll
+    for (int j = 0; j < kEach; ++j) l[j] = at + j < V ? l[j] : -INFINITY;
   }
+  float top = l[0];
+#pragma unroll
+  for (int j = 1; j < kEach; ++j) top = fmaxf(top, l[j]);
+  if (top > s.max) {
+    s.sum *= exp_difference(s.max, top);
+    s.max = top;
+#pragma unroll
+    for (int j = kEach; j-- > 0;) s.top = l[j] == top ? at + j : s.top;
+  }
+#pragma unroll
+  for (int j = 0; j < kEach; ++j) s.sum += exp_difference(l[j], s.max);
 }
 
-__device__ inline Softmax merged(const Softmax& a, const Softmax& b) {
+__device__ __forceinline__ Softmax merged(const Softmax& a, const Softmax& b) {
   Softmax out;
   out.max = fmaxf(a.max, b.max);
   out.sum = a.sum * exp_difference(a.max, out.max) + b.sum * exp_difference(b.max, out.max);
@@ -51,71 +61,103 @@ __device__ inline Softmax merged(const Softmax& a, const Softmax& b) {
   return out;
 }
 
+// Over the lanes of a warp: lane 0 has the result.
+__device__ __forceinline__ Softmax warp_merged(Softmax s) {
+#pragma unroll
+  for (int offset = 16; offset > 0; offset /= 2) {
+    s = merged(s, {__shfl_down_sync(kFullMask, s.max, offset), __shfl_down_sync(kFullMask, s.sum, offset),
+                   __shfl_down_sync(kFullMask, s.top, offset)});
+  }
+  return s;
+}
+
 struct RowArgs {
   const std::int32_t* targets;  // (rows)
-  int V;
-  std::int64_t ld;  // elements of a row of logits, a multiple of 8
+  int V, kept;                  // kept: how many logits of a row stay in shared memory
+  std::int64_t ld;              // elements of a row of logits, a multiple of 8
   float grad_scale, wrap;
   bool gradients;
   double* losses;  // (rows)
 };
 
-// The statistics of one row, the same for every thread.
-__device__ inline Softmax row_statistics(const float* row, int V) {
-  RT_SHARED(Softmax, parts, [kMaxThreads]);
-  const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
+// The statistics of one row, the same for every thread, which has read its logits when this returns. The
+// first ones are then in `kept`.
+__device__ inline Softmax row_statistics(const float* row, float* kept, const RowArgs& a) {
+  RT_SHARED(Softmax, parts, [kMaxThreads / 32]);
+  const int first = static_cast<int>(threadIdx.x) * kEach, step = static_cast<int>(blockDim.x) * kEach;
+  const auto fetch = [&](int i) {
+    if (i < a.kept) cp_async16(kept + i, row + i);
+    cp_async_commit();
+  };
   Softmax s = no_logits();
-  for (int i = thread * 8; i < V; i += threads * 8) {
-    float l[8];
-    load8(row + i, l);
+  float l[kEach];
 #pragma unroll
-    for (int j = 0; j < 8; ++j) {
-      if (i + j < V) add(s, l[j], i + j);
-    }
+  for (int k = 0; k < kAhead; ++k) fetch(first + k * step);
+  for (int i = first; i < a.kept; i += step) {
+    fetch(i + kAhead * step);
+    cp_async_wait<kAhead>();
+    load_vec(kept + i, l);
+    add(s, l, i, a.V);
   }
-  parts[thread] = s;
+  for (int i = a.kept + first; i < a.V; i += step) {
+    load_vec(row + i, l);
+    add(s, l, i, a.V);
+  }
+  const int lane = static_cast<int>(threadIdx.x) % 32, warps = static_cast<int>(blockDim.x) / 32;
+  s = warp_merged(s);
+  if (lane == 0) parts[threadIdx.x / 32] = s;
   __syncthreads();
-  for (int half = threads / 2; half > 0; half /= 2) {
-    if (thread < half) parts[thread] = merged(parts[thread], parts[thread + half]);
-    __syncthreads();
-  }
-  return parts[0];
+  s = warp_merged(lane < warps ? parts[lane] : no_logits());
+  return {__shfl_sync(kFullMask, s.max, 0), __shfl_sync(kFullMask, s.sum, 0),
+          __shfl_sync(kFullMask, s.top, 0)};
 }
 
 // A block per row of logits (rows, ld) f32: its loss and, in place, its gradient in the storage dtype T. A
-// gradient of fewer bytes begins where the row begins, so rows stay ld * sizeof(float) bytes apart.
+// gradient of fewer bytes begins where the row begins, so rows stay ld * sizeof(float) bytes apart. What does
+// not fit shared memory is read twice, the second time soon enough to be in the cache: a multiprocessor holds
+// one such row.
 template <class T>
-__global__ void cross_entropy_row_kernel(float* logits, RowArgs a) {
+__global__ void __launch_bounds__(kMaxThreads) cross_entropy_row_kernel(float* logits, RowArgs a) {
+  Smem smem;
+  float* const kept = smem.take<float>(static_cast<std::size_t>(a.kept));
   const std::int64_t r = blockIdx.x;
   float* row = logits + r * a.ld;
   T* grad = reinterpret_cast<T*>(row);
-  const int thread = static_cast<int>(threadIdx.x), step = static_cast<int>(blockDim.x) * 8;
+  const int first = static_cast<int>(threadIdx.x) * kEach, step = static_cast<int>(blockDim.x) * kEach;
   const int target = a.targets[r];
   const bool counted = target != -1, valid = target >= 0 && target < a.V;
   const float hit = valid ? row[target] : NAN;  // read before anything is written
-  const Softmax s = row_statistics(row, a.V);
-  if (thread == 0) {
+  const Softmax s = row_statistics(row, kept, a);
+  if (threadIdx.x == 0) {
     a.losses[r] =
         counted ? ::log(static_cast<double>(s.sum)) + static_cast<double>(s.max) - static_cast<double>(hit)
                 : 0.0;
   }
   if (!a.gradients) return;
   const float scale = !counted ? 0.0f : valid ? a.grad_scale / s.sum : NAN;
-  for (int base = 0; base < a.V; base += step) {
-    const int i = base + thread * 8;
-    float g[8];
-    if (i < a.V) {
-      load8(row + i, g);
+  const auto gradients = [&](float(&g)[kEach], int i) {
 #pragma unroll
-      for (int j = 0; j < 8; ++j) {
-        g[j] = counted ? exp_difference(g[j], s.max) * scale : 0.0f;
-        if (i + j == target) g[j] -= a.grad_scale;
-        if (counted && i + j == s.top) g[j] += a.wrap * s.max;
-      }
+    for (int j = 0; j < kEach; ++j) {
+      g[j] = counted ? exp_difference(g[j], s.max) * scale : 0.0f;
+      if (i + j == target) g[j] -= a.grad_scale;
+      if (counted && i + j == s.top) g[j] += a.wrap * s.max;
+    }
+  };
+  float g[kEach];
+  for (int i = first; i < a.kept; i += step) {
+    load_vec(kept + i, g);
+    gradients(g, i);
+    store_vec(grad + i, g);
+  }
+  for (int base = a.kept; base < a.V; base += step) {
+    const int i = base + first;
+    if (i < a.V) {
+      load_vec(row + i, g);
+      gradients(g, i);
     }
     // Narrower gradients are written over logits of this and earlier steps only.
     if (sizeof(T) < sizeof(float)) __syncthreads();
-    if (i < a.V) store8(grad + i, g);
+    if (i < a.V) store_vec(grad + i, g);
   }
 }
 
@@ -191,17 +233,22 @@ class Head {
 
   void row_kernel(std::int64_t first, std::int64_t n) {
     if (ctx_.dry_run) return;
+    const unsigned threads = V_ <= 4096 ? 128 : V_ <= 16384 ? 512 : kMaxThreads;
+    const int step = static_cast<int>(threads) * kEach, V = static_cast<int>(V_);
+    constexpr std::size_t kOther = 1024;  // the kernel's own arrays
+    const int room = static_cast<int>((block_shared_limit() - kOther) / sizeof(float));
+    const int kept = V <= room / kEach * kEach ? (V + kEach - 1) / kEach * kEach : room / step * step;
     const RowArgs args{a_.targets.as<std::int32_t>() + first,
-                       static_cast<int>(V_),
+                       V,
+                       kept,
                        ld_,
                        static_cast<float>(a_.grad_scale),
                        static_cast<float>(a_.grad_scale * a_.l2wrap),
                        o_.dx || o_.weight,
                        losses_.as<double>() + first};
-    const unsigned threads = V_ <= 4096 ? 128 : kMaxThreads;
     dispatch_storage(a_.x.dtype, [&]<class T>(T*) {
-      RT_LAUNCH(cross_entropy_row_kernel<T>, dim3(static_cast<unsigned>(n)), dim3(threads), 0, stream(),
-                logits_.as<float>(), args);
+      RT_LAUNCH(cross_entropy_row_kernel<T>, dim3(static_cast<unsigned>(n)), dim3(threads),
+                smem_bytes<float>(static_cast<std::size_t>(kept)), stream(), logits_.as<float>(), args);
     });
   }
 
