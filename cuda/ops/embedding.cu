@@ -52,7 +52,7 @@ struct BackwardArgs {
 // A warp per token and kPiece * 32 columns. Writes the rows of all tokens without a long run: zeros for one
 // that does not occur, unless that is to be added.
 template <class T, bool Aligned>
-__global__ void __launch_bounds__(kThreads) embedding_short_run_kernel(BackwardArgs<T> a) {
+__global__ void __launch_bounds__(kThreads, 4) embedding_short_run_kernel(BackwardArgs<T> a) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const std::int64_t c = (static_cast<std::int64_t>(blockIdx.y) * 32 + lane) * kPiece, left = a.C - c;
   const std::int64_t step = static_cast<std::int64_t>(gridDim.x) * kWarps;
@@ -69,7 +69,7 @@ __global__ void __launch_bounds__(kThreads) embedding_short_run_kernel(BackwardA
       before.load(to, left);
       before.get(total);
     }
-    constexpr int kTogether = 8;
+    constexpr int kTogether = 4;  // few, for many warps: most runs are short
     for (int first = 0; first < run; first += kTogether) {
       Piece<T, kPiece, Aligned> rows[kTogether];
 #pragma unroll
