@@ -3,6 +3,10 @@
 
 namespace rt::cuda {
 
+// Rows ahead of which there is room for many tensors: none in f32.
+template <class T>
+constexpr int kAhead = sizeof(T) == 2 ? 1 : 0;
+
 // What a lane reads row by row, `Pieces` pieces a row. Aligned pieces are copied to the lane's own part of
 // shared memory while the rows before are worked on, so that the bytes under way do not depend on how many
 // registers there are; others are read where they are used. For each row, the first Ahead of them in advance:

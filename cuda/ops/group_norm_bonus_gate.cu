@@ -129,33 +129,35 @@ struct Sums {
   float r_k[kHeadPiece] = {}, weight[kHeadPiece] = {}, bias[kHeadPiece] = {};
 };
 
+template <class T>
+__device__ __forceinline__ Stats load_stats(const BackwardArgs<T>& a, std::int64_t row, const HeadLane& at) {
+  if (at.left <= 0) return {};
+  const float* stats = a.in.stats + (row * a.in.H + at.head) * 3;
+  return {stats[0], stats[1], stats[2]};
+}
+
+enum Tensor : int { kOut, kGate, kY, kV, kR, kK, kTensors };
+template <class T, bool Aligned>
+using Rows = HeadRows<T, Aligned, kTensors>;
+
 // A row's share of a lane, in the order that keeps the fewest arrays alive. The gradients of the parameters
 // are added to its sums.
 template <class T, bool Aligned>
-__device__ __forceinline__ void backward_row(const BackwardArgs<T>& a, std::int64_t row, const HeadLane& at,
+__device__ __forceinline__ void backward_row(const BackwardArgs<T>& a, const Rows<T, Aligned>& in,
+                                             std::int64_t row, const Stats& s, const HeadLane& at,
                                              const Parameters<T, Aligned>& parameters, Sums& sums) {
-  const std::int64_t i = row * a.blocks.C + at.column;
-  Piece<T, kHeadPiece, Aligned> d_in, gate_in, y_in, v_in, r_in, k_in;
-  d_in.load(a.dout + i, at.left);
-  gate_in.load(a.in.gate + i, at.left);
-  y_in.load(a.in.y + i, at.left);
-  v_in.load(a.in.v + i, at.left);
-  r_in.load(a.in.r + i, at.left);
-  k_in.load(a.in.k + i, at.left);
-  const float* stats = a.in.stats + (row * a.in.H + at.head) * 3;
-  const bool there = at.left > 0;
-  const float mean = there ? stats[0] : 0.0f, rstd = there ? stats[1] : 0.0f, bonus = there ? stats[2] : 0.0f;
+  const std::int64_t begin = row * a.blocks.C, i = begin + at.column;
   float inner[kHeadPiece], xhat[kHeadPiece], p[kHeadPiece], q[kHeadPiece], t[kHeadPiece];
   float sum = 0, dot = 0, dbonus = 0;  // of dxhat, dxhat * xhat, d(out before the gate) * v
-  d_in.get(p);
-  gate_in.get(inner);
-  y_in.get(xhat);
+  in.get(kOut, begin, p);
+  in.get(kGate, begin, inner);
+  in.get(kY, begin, xhat);
   parameters.weight.get(q);
-  v_in.get(t);
+  in.get(kV, begin, t);
 #pragma unroll
   for (int j = 0; j < kHeadPiece; ++j) {
     inner[j] *= p[j];
-    xhat[j] = (xhat[j] - mean) * rstd;
+    xhat[j] = (xhat[j] - s.mean) * s.rstd;
     sums.weight[j] += inner[j] * xhat[j];
     sums.bias[j] += inner[j];
     sum += inner[j] * q[j];
@@ -171,15 +173,15 @@ __device__ __forceinline__ void backward_row(const BackwardArgs<T>& a, std::int6
   bias_in.get(bias);
 #pragma unroll
   for (int j = 0; j < kHeadPiece; ++j) {
-    p[j] *= xhat[j] * q[j] + bias[j] + bonus * t[j];
-    xhat[j] = (inner[j] * q[j] - sum - xhat[j] * dot) * rstd;
-    inner[j] *= bonus;
+    p[j] *= xhat[j] * q[j] + bias[j] + s.bonus * t[j];
+    xhat[j] = (inner[j] * q[j] - sum - xhat[j] * dot) * s.rstd;
+    inner[j] *= s.bonus;
   }
   a.gate.template put<Aligned>(i, at.left, p);
   a.y.template put<Aligned>(i, at.left, xhat);
   a.v.template put<Aligned>(i, at.left, inner);
-  r_in.get(p);
-  k_in.get(q);
+  in.get(kR, begin, p);
+  in.get(kK, begin, q);
   parameters.r_k.get(t);
 #pragma unroll
   for (int j = 0; j < kHeadPiece; ++j) {
@@ -192,14 +194,24 @@ __device__ __forceinline__ void backward_row(const BackwardArgs<T>& a, std::int6
 }
 
 template <class T, bool Aligned>
-__global__ void __launch_bounds__(kHeadThreads) group_norm_bonus_gate_backward_kernel(BackwardArgs<T> a) {
+__global__ void __launch_bounds__(kHeadThreads, Aligned && sizeof(T) == 2 ? 2 : 1)
+    group_norm_bonus_gate_backward_kernel(BackwardArgs<T> a) {
   const HeadLane at(a.in.tiles);
   const RowBlock rows(a.blocks, blockIdx.x);
+  const std::int64_t first = rows.first + threadIdx.x / 32 * kStripRows,
+                     end = first + kStripRows < rows.end ? first + kStripRows : rows.end;
+  Smem smem;
+  Rows<T, Aligned> in({a.dout, a.in.gate, a.in.y, a.in.v, a.in.r, a.in.k}, at, smem);
+  if (kAhead < T >> 0) in.start(first * a.blocks.C, first < end);
   const Parameters<T, Aligned> parameters(a.in, at);
   Sums sums;
-  const std::int64_t first = rows.first + threadIdx.x / 32 * kStripRows;
-  for (std::int64_t row = first; row < first + kStripRows && row < rows.end; ++row) {
-    backward_row<T, Aligned>(a, row, at, parameters, sums);
+  Stats next = first < end ? load_stats(a, first, at) : Stats{};
+  for (std::int64_t row = first; row < end; ++row) {
+    const Stats stats = next;
+    in.start((row + kAhead<T>)*a.blocks.C, row + kAhead<T> < end);
+    if (row + 1 < end) next = load_stats(a, row + 1, at);
+    in.next();
+    backward_row<T, Aligned>(a, in, row, stats, at, parameters, sums);
   }
   const std::int64_t C = a.blocks.C;
   float* out = a.partial + blockIdx.x * 3 * C;
@@ -252,8 +264,8 @@ void group_norm_bonus_gate_backward(ExecContext& ctx, const GroupNormBonusGateAr
         {static_cast<bool>(g.r_k), static_cast<bool>(g.weight), static_cast<bool>(g.bias)},
         blocks};
     launch("group_norm_bonus_gate_backward_kernel", group_norm_bonus_gate_backward_kernel<T, Aligned>,
-           dim3(static_cast<unsigned>(blocks.count()), tiles.count()), dim3(kHeadThreads), 0, stream_of(ctx),
-           args);
+           dim3(static_cast<unsigned>(blocks.count()), tiles.count()), dim3(kHeadThreads),
+           Rows<T, Aligned>::kSmem, stream_of(ctx), args);
   });
   sums.finish(ctx, std::initializer_list<GradSlot>{g.r_k, g.weight, g.bias});
 }

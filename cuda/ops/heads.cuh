@@ -1,4 +1,5 @@
 #pragma once
+#include "cuda/ops/ahead.cuh"
 #include "cuda/ops/column_sums.cuh"
 
 // Work on heads of N channels, N a multiple of 16: a head lies in a group of lanes with kHeadPiece channels
@@ -47,6 +48,43 @@ __device__ __forceinline__ float group_sum(float x, int lanes) {
   for (int offset = lanes / 2; offset > 0; offset /= 2) x += __shfl_xor_sync(kFullMask, x, offset);
   return x;
 }
+
+// The lane's channels of N tensors (rows, C), the next row while one is worked on. A tensor that is null is
+// zeros.
+template <class T, bool Aligned, int N>
+class HeadRows {
+ public:
+  using In = Reader<T, kHeadPiece, Aligned, N, kAhead<T>>;
+  static constexpr std::size_t kSmem = smem_bytes<uint4>(kHeadWarps * In::kRing);  // of a block
+
+  __device__ __forceinline__ HeadRows(const T* const (&from)[N], const HeadLane& at, Smem& smem)
+      : at_(at), in_(smem.take<uint4>(kHeadWarps * In::kRing) + threadIdx.x / 32 * In::kRing) {
+#pragma unroll
+    for (int n = 0; n < N; ++n) {
+      from_[n] = from[n];
+      if (!from[n] || at.left <= 0) in_.clear(n);
+    }
+  }
+  // Of the row that begins at element i; `there`: it exists.
+  __device__ __forceinline__ void start(std::int64_t i, bool there) {
+#pragma unroll
+    for (int n = 0; n < N; ++n) {
+      if (there && from_[n] && at_.left > 0) in_.start(n, from_[n] + i + at_.column);
+    }
+    in_.commit();
+  }
+  __device__ __forceinline__ void next() { in_.next(); }
+  __device__ __forceinline__ void get(int n, std::int64_t i, float (&v)[kHeadPiece]) const {
+    Piece<T, kHeadPiece, Aligned> piece;
+    in_.get(n, from_[n] + i + at_.column, from_[n] ? at_.left : 0, piece);
+    piece.get(v);
+  }
+
+ private:
+  const T* from_[N];
+  const HeadLane& at_;
+  In in_;
+};
 
 // A block's warps are strips of rows of one tile. Adds the strips' sums of the tile's columns in order and
 // leaves them in out (C); called by the whole block.

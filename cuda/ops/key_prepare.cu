@@ -75,23 +75,23 @@ struct BackwardArgs {
   RowBlocks blocks;
 };
 
+enum Tensor : int { kKey, kRate, kToK, kToA, kToB, kTensors };
+template <class T, bool Aligned>
+using Rows = HeadRows<T, Aligned, kTensors>;
+
 // A row's share of a lane; the gradients of k_k and k_a are added to its sums.
 template <class T, bool Aligned>
-__device__ __forceinline__ void backward_row(const BackwardArgs<T>& a, std::int64_t i, const HeadLane& at,
+__device__ __forceinline__ void backward_row(const BackwardArgs<T>& a, const Rows<T, Aligned>& in,
+                                             std::int64_t row, const HeadLane& at,
                                              const float (&k_k)[kHeadPiece], const float (&k_a)[kHeadPiece],
                                              float (&dk_k)[kHeadPiece], float (&dk_a)[kHeadPiece]) {
-  Piece<T, kHeadPiece, Aligned> k_in, rate_in, to_k, to_a, to_b;
-  k_in.load(a.in.k + i, at.left);
-  rate_in.load(a.in.rate + i, at.left);
-  to_k.load(a.k + i, a.k ? at.left : 0);
-  to_a.load(a.a + i, a.a ? at.left : 0);
-  to_b.load(a.b + i, a.b ? at.left : 0);
+  const std::int64_t begin = row * a.blocks.C, i = begin + at.column;
   float k[kHeadPiece], rate[kHeadPiece], d[kHeadPiece], da[kHeadPiece], db[kHeadPiece];
-  k_in.get(k);
-  rate_in.get(rate);
-  to_k.get(d);
-  to_a.get(da);
-  to_b.get(db);
+  in.get(kKey, begin, k);
+  in.get(kRate, begin, rate);
+  in.get(kToK, begin, d);
+  in.get(kToA, begin, da);
+  in.get(kToB, begin, db);
   float square = 0, dot = 0;  // |u|^2 and u . dkappa
 #pragma unroll
   for (int j = 0; j < kHeadPiece; ++j) {
@@ -121,15 +121,21 @@ template <class T, bool Aligned>
 __global__ void __launch_bounds__(kHeadThreads) key_prepare_backward_kernel(BackwardArgs<T> a) {
   const HeadLane at(a.in.tiles);
   const RowBlock rows(a.blocks, blockIdx.x);
+  const std::int64_t first = rows.first + threadIdx.x / 32 * kStripRows,
+                     end = first + kStripRows < rows.end ? first + kStripRows : rows.end;
+  Smem smem;
+  Rows<T, Aligned> in({a.in.k, a.in.rate, a.k, a.a, a.b}, at, smem);
+  if (kAhead < T >> 0) in.start(first * a.blocks.C, first < end);
   Piece<T, kHeadPiece, Aligned> k_k_in, k_a_in;
   k_k_in.load(a.in.k_k + at.column, at.left);
   k_a_in.load(a.in.k_a + at.column, at.left);
   float k_k[kHeadPiece], k_a[kHeadPiece], dk_k[kHeadPiece] = {}, dk_a[kHeadPiece] = {};
   k_k_in.get(k_k);
   k_a_in.get(k_a);
-  const std::int64_t first = rows.first + threadIdx.x / 32 * kStripRows;
-  for (std::int64_t row = first; row < first + kStripRows && row < rows.end; ++row) {
-    backward_row<T, Aligned>(a, row * a.blocks.C + at.column, at, k_k, k_a, dk_k, dk_a);
+  for (std::int64_t row = first; row < end; ++row) {
+    in.start((row + kAhead<T>)*a.blocks.C, row + kAhead<T> < end);
+    in.next();
+    backward_row<T, Aligned>(a, in, row, at, k_k, k_a, dk_k, dk_a);
   }
   float* out = a.partial + blockIdx.x * 2 * a.blocks.C;
   if (a.sum_k_k) fold_heads(at, dk_k, out);
@@ -170,8 +176,8 @@ void key_prepare_backward(ExecContext& ctx, const KeyPrepareArgs& a, const KeyPr
                                sums.partial(),           static_cast<bool>(g.k_k),
                                static_cast<bool>(g.k_a), blocks};
     launch("key_prepare_backward_kernel", key_prepare_backward_kernel<T, Aligned>,
-           dim3(static_cast<unsigned>(blocks.count()), tiles.count()), dim3(kHeadThreads), 0, stream_of(ctx),
-           args);
+           dim3(static_cast<unsigned>(blocks.count()), tiles.count()), dim3(kHeadThreads),
+           Rows<T, Aligned>::kSmem, stream_of(ctx), args);
   });
   sums.finish(ctx, std::initializer_list<GradSlot>{g.k_k, g.k_a});
 }

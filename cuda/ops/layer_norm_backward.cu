@@ -7,9 +7,6 @@ namespace {
 using namespace layer_norm;
 
 constexpr int kRows = 32;  // of a block
-// Rows under way beside the one in use. None in f32: three tensors of 8192 columns leave no room.
-template <class T>
-constexpr int kAhead = sizeof(T) == 2 ? 1 : 0;
 
 template <class T>
 struct BackwardArgs {

@@ -9,7 +9,7 @@ using namespace token_shift;
 // Long strips: each leaves sums in memory and begins by reading the row behind it.
 constexpr int kStripRows = 32;
 // 12 warps with so many rows of 7 tensors under way each: 86 KB on a multiprocessor.
-constexpr int kAhead = 2;
+constexpr int kRowsAhead = 2;
 
 template <class T>
 struct BackwardArgs {
@@ -24,18 +24,18 @@ struct BackwardArgs {
 template <class T, int Max, bool Aligned>
 class Rows {
  public:
-  using In = Reader<T, kWidth<T, Aligned>, Aligned, Max + 1, kAhead>;
+  using In = Reader<T, kWidth<T, Aligned>, Aligned, Max + 1, kRowsAhead>;
   using P = Piece<T, kWidth<T, Aligned>, Aligned>;
 
   __device__ __forceinline__ Rows(const BackwardArgs<T>& a, const RowBlock& rows, const Strip& at,
                                   uint4* ring_of_warp)
       : a_(a), rows_(rows), at_(at), in_(ring_of_warp), row_(at.end) {
 #pragma unroll
-    for (int k = 1; k <= kAhead; ++k) start(at.end - k);
+    for (int k = 1; k <= kRowsAhead; ++k) start(at.end - k);
   }
 
   __device__ __forceinline__ void next() {
-    start(--row_ - kAhead);
+    start(--row_ - kRowsAhead);
     in_.next();
   }
   __device__ __forceinline__ bool has(int n) const { return !kAny<Max> || (n < a_.in.count && a_.dy[n]); }
