@@ -2,6 +2,7 @@
 #include "cuda/core/reduce.cuh"
 #include "cuda/ops/ahead.cuh"
 #include "cuda/ops/column_sums.cuh"
+#include "rt/ops/layer_norm.h"
 
 // A row is worked on by a team of warps, each thread of which has a few pieces of 8. Teams of one warp share
 // a block and go their own ways; a larger team is a block, and its sums go through shared memory. The next
@@ -74,5 +75,14 @@ void dispatch(DType dtype, const Cut& cut, bool aligned, const G& g) {
     g(type, std::integral_constant<int, 2>{}, is);
   });
 }
+
+// Of x = a.x + b, which goes to `sum`, when b is there, else of a.x.
+void forward(ExecContext& ctx, const LayerNormArgs& a, const LayerNormOuts& o, const TensorView& b,
+             const TensorView& sum);
+// The gradient of a.x, to which `more` is added when it is there, goes to both slots, which may be one. Their
+// memory may be that of `more`.
+void backward(ExecContext& ctx, const LayerNormArgs& a, const LayerNormOuts& o, const TensorView& dy,
+              const TensorView& more, const GradSlot& first, const GradSlot& second, const GradSlot& weight,
+              const GradSlot& bias);
 
 }  // namespace rt::cuda::layer_norm

@@ -1,5 +1,4 @@
 #include "cuda/ops/layer_norm.cuh"
-#include "rt/ops/layer_norm.h"
 
 namespace rt::cuda {
 namespace {
@@ -11,10 +10,10 @@ constexpr int kRows = 32;  // of a block
 template <class T>
 struct BackwardArgs {
   const T *x, *weight, *dy;
-  const T* before;  // what dx is added to; null: nothing
+  const T* more;  // what is added to dx; null: nothing
   const float* stats;
-  T* dx;           // null: skipped
-  float* partial;  // (blocks, 2, C): dweight, dbias
+  Target<T> dx, also;  // dx skipped: so is `also`
+  float* partial;      // (blocks, 2, C): dweight, dbias
   RowBlocks blocks;
   int team;  // warps
 };
@@ -27,7 +26,7 @@ struct Stats {
   }
 };
 
-// The rows of a team as a thread reads them: x, dy and what dx is added to.
+// The rows of a team as a thread reads them: x, dy and what is added to dx.
 template <class T, int P, bool Aligned>
 class Rows {
  public:
@@ -52,7 +51,7 @@ class Rows {
       const std::int64_t i = row * a.blocks.C + place.at(j);
       in_.start(j, a.x + i);
       in_.start(P + j, a.dy + i);
-      if (a.before) in_.start(2 * P + j, a.before + i);
+      if (a.more) in_.start(2 * P + j, a.more + i);
     }
     in_.commit();
   }
@@ -96,20 +95,23 @@ struct Sums {
       }
     }
     team_sum(sums, a.team, found);
-    if (!a.dx) return;
+    if (!a.dx.data) return;
     // dx = (dxhat - mean(dxhat) - xhat * mean(dxhat * xhat)) * rstd
     const float shift = sums[0] / static_cast<float>(C) * s.rstd;
     const float slope = sums[1] / static_cast<float>(C) * s.rstd * s.rstd * s.rstd;
 #pragma unroll
     for (int j = 0; j < P; ++j) {
       float u[kPiece], g[kPiece], w[kPiece], dx[kPiece] = {};
-      if (a.before) in.get(2, j, a.before + base, place, C, dx);
+      if (a.more) in.get(2, j, a.more + base, place, C, dx);
       in.get(0, j, a.x + base, place, C, u);
       in.get(1, j, a.dy + base, place, C, g);
       weight[j].get(w);
 #pragma unroll
       for (int i = 0; i < kPiece; ++i) dx[i] += g[i] * w[i] * s.rstd - shift - (u[i] - s.mean) * slope;
-      store_piece<Aligned>(a.dx + base + place.at(j), C - place.at(j), dx);
+#pragma unroll
+      for (int i = 0; i < kPiece; ++i) g[i] = dx[i];
+      a.dx.template put<Aligned>(base + place.at(j), C - place.at(j), g);
+      a.also.template put<Aligned>(base + place.at(j), C - place.at(j), dx);
     }
   }
 };
@@ -160,24 +162,26 @@ __global__ void __launch_bounds__(kMaxTeam<Aligned> * 32, P == 4 || kWide<T, Ali
 
 }  // namespace
 
-void layer_norm_backward(ExecContext& ctx, const LayerNormArgs& a, const LayerNormOuts& o,
-                         const LayerNormOutGrads& dout, const LayerNormGrads& g) {
+void layer_norm::backward(ExecContext& ctx, const LayerNormArgs& a, const LayerNormOuts& o,
+                          const TensorView& dy, const TensorView& more, const GradSlot& first,
+                          const GradSlot& second, const GradSlot& weight, const GradSlot& bias) {
   const ArenaScope scope(ctx.scratch);
   const RowBlocks blocks(a.x.shape, kRows);
   const ColumnSums sums(ctx, blocks, 2);
   if (ctx.dry_run) return;
-  const bool aligned = blocks.C % kPiece == 0 && all_aligned({&a.x, &a.weight, &dout.y, &g.x.view});
+  const bool aligned =
+      blocks.C % kPiece == 0 && all_aligned({&a.x, &a.weight, &dy, &more, &first.view, &second.view});
   const Cut cut(blocks.C, aligned);
   dispatch(
       a.x.dtype, cut, aligned,
       [&]<class T, int P, bool Aligned>(T*, std::integral_constant<int, P>, std::bool_constant<Aligned>) {
-        const Target<T> dx = target<T>(g.x);
         const BackwardArgs<T> args{device_ptr<T>(a.x),
                                    device_ptr<T>(a.weight),
-                                   device_ptr<T>(dout.y),
-                                   dx.accumulate ? dx.data : nullptr,
+                                   device_ptr<T>(dy),
+                                   device_ptr<T>(more),
                                    o.stats.as<float>(),
-                                   dx.data,
+                                   target<T>(first ? first : second),
+                                   first ? target<T>(second) : Target<T>{},
                                    sums.partial(),
                                    blocks,
                                    cut.team};
@@ -185,7 +189,15 @@ void layer_norm_backward(ExecContext& ctx, const LayerNormArgs& a, const LayerNo
         launch("layer_norm_backward_kernel", layer_norm_backward_kernel<T, P, Aligned>,
                dim3(static_cast<unsigned>(blocks.count())), cut.block(), smem, stream_of(ctx), args);
       });
-  sums.finish(ctx, std::initializer_list<GradSlot>{g.weight, g.bias});
+  sums.finish(ctx, std::initializer_list<GradSlot>{weight, bias});
+}
+
+// What dx is added to is read ahead with the rest.
+void layer_norm_backward(ExecContext& ctx, const LayerNormArgs& a, const LayerNormOuts& o,
+                         const LayerNormOutGrads& dout, const LayerNormGrads& g) {
+  const bool adds = g.x && g.x.mode == GradMode::Accumulate;
+  const GradSlot dx = g.x ? GradSlot{g.x.view, GradMode::Overwrite} : GradSlot{};
+  layer_norm::backward(ctx, a, o, dout.y, adds ? g.x.view : TensorView{}, dx, {}, g.weight, g.bias);
 }
 
 }  // namespace rt::cuda

@@ -2,13 +2,12 @@
 
 #include "apps/bench_kernels.h"
 #include "rt/ops/adamw.h"
-#include "rt/ops/add.h"
+#include "rt/ops/add_norm.h"
 #include "rt/ops/channel_mix.h"
 #include "rt/ops/embedding.h"
 #include "rt/ops/global_norm.h"
 #include "rt/ops/group_norm_bonus_gate.h"
 #include "rt/ops/key_prepare.h"
-#include "rt/ops/layer_norm.h"
 #include "rt/ops/linear.h"
 #include "rt/ops/linear_cross_entropy.h"
 #include "rt/ops/low_rank.h"
@@ -43,6 +42,13 @@ void add_elementwise(std::vector<KernelCase>& all, const KernelSizes& s) {
   all.push_back(streaming(
       "layer_norm", {in, vector, vector},
       [](Tape& t, const VarList& v) { return VarList{layer_norm(t, v[0], v[1], v[2])}; }, x, 2, 3));
+  all.push_back(streaming(
+      "add_norm", {in, in, vector, vector},
+      [](Tape& t, const VarList& v) {
+        const AddNormResult r = add_norm(t, v[0], v[1], v[2], v[3]);
+        return VarList{r.x, r.y};
+      },
+      x, 4, 5));
   all.push_back(streaming(
       "token_shift_6", {in, vector, vector, vector, vector, vector, vector},
       [](Tape& t, const VarList& v) { return token_shift(t, v[0], std::span(v).subspan(1), {}, {}).y; }, x, 7,

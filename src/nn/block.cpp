@@ -1,8 +1,7 @@
 #include "rt/nn/block.h"
 
 #include "rt/nn/init.h"
-#include "rt/ops/add.h"
-#include "rt/ops/layer_norm.h"
+#include "rt/ops/add_norm.h"
 
 namespace rt {
 
@@ -33,8 +32,7 @@ Block::Out Block::forward(Tape& tape, const In& in, Taps* taps) const {
       tape, {normed, in.reset, stateful ? in.state.first(mixer_fields) : in.state, in.v_first});
   tap(TapKind::MixerOut, mixed.y);
   tap(TapKind::MixerState, mixed.state.back());
-  const Var x = add(tape, in.x, mixed.y);
-  const Var normed2 = layer_norm(tape, x, tape.param(*ln2_weight_), tape.param(*ln2_bias_));
+  const auto [x, normed2] = add_norm(tape, in.x, mixed.y, tape.param(*ln2_weight_), tape.param(*ln2_bias_));
   const MixOut channel = channel_mixer_->forward(
       tape, {normed2, in.reset, stateful ? in.state.subspan(mixer_fields) : in.state, Var{}});
   Out out{add(tape, x, channel.y), mixed.v_first, mixed.state};

@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "rt/core/host.h"
+#include "rt/ops/add_norm.h"
 #include "rt/ops/group_norm_bonus_gate.h"
 #include "rt/ops/key_prepare.h"
-#include "rt/ops/layer_norm.h"
 #include "rt/ops/token_shift.h"
 #include "tests/support/op_harness.h"
 #include "tests/support/tolerance.h"
@@ -23,6 +23,17 @@ OpCase layer_norm_case(const Shape& shape) {
                      {.name = "weight", .shape = {C}, .kind = Kind::Weight, .lo = 0.5, .hi = 1.5},
                      {.name = "bias", .shape = {C}, .kind = Kind::Weight}},
           .run = [](Tape& t, const VarList& in) { return VarList{layer_norm(t, in[0], in[1], in[2])}; }};
+}
+
+OpCase add_norm_case(const Shape& shape) {
+  OpCase c = layer_norm_case(shape);
+  c.name = "add_norm" + shape.to_string();
+  c.inputs.insert(c.inputs.begin(), {.name = "a", .shape = shape});
+  c.run = [](Tape& t, const VarList& in) {
+    const AddNormResult r = add_norm(t, in[0], in[1], in[2], in[3]);
+    return VarList{r.x, r.y};
+  };
+  return c;
 }
 
 OpCase token_shift_case(const Shape& shape, std::size_t mixes = 6) {
@@ -79,6 +90,7 @@ TEST(MemoryBoundOps, LargerShapesMatchReference) {
   for (const Shape& shape : {Shape{1, 3, 768}, Shape{1, 9, 1000}, Shape{1, 5, 1030}, Shape{1, 2, 2056},
                              Shape{1, 2, 5000}, Shape{1, 1, 8192}, Shape{2, 1100, 8}, Shape{40, 2, 8}}) {
     check_matches_reference(layer_norm_case(shape));
+    check_matches_reference(add_norm_case(shape));
   }
   for (const std::size_t mixes : {1, 2, 6}) {
     for (const Shape& shape : {Shape{2, 260, 24}, Shape{1, 129, 520}, Shape{1, 130, 30}})
@@ -95,6 +107,7 @@ TEST(MemoryBoundOps, BitsOfWideRowsDoNotMove) {
   RT_NEEDS_DEVICE();
   check_bits_do_not_move(layer_norm_case({1, 40, 768}));
   check_bits_do_not_move(layer_norm_case({1, 3, 4104}));
+  check_bits_do_not_move(add_norm_case({1, 3, 4104}));
 }
 
 // Sums of parameters go on from one round of blocks to the next.
@@ -120,10 +133,10 @@ TEST(MemoryBoundOps, BitsDoNotDependOnTheMicroBatch) {
   constexpr std::int64_t kB = 5, kT = 70, kC = 32;
   const Shape whole{kB, kT, kC}, one{1, kT, kC};
   const auto make = [](const Shape& s) {
-    return std::vector<OpCase>{layer_norm_case(s), token_shift_case(s), key_prepare_case(s, 16),
-                               group_norm_case(s, 16)};
+    return std::vector<OpCase>{layer_norm_case(s), add_norm_case(s), token_shift_case(s),
+                               key_prepare_case(s, 16), group_norm_case(s, 16)};
   };
-  for (std::size_t k = 0; k < 4; ++k) {
+  for (std::size_t k = 0; k < 5; ++k) {
     const OpCase all = make(whole)[k], single = make(one)[k];
     const Values inputs = draw_inputs(all, DType::BF16);
     Options o;
