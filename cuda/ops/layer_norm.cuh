@@ -41,7 +41,7 @@ struct Place {
     column = (warps == 1 ? thread % 32 : thread) * kPiece;
     stride = static_cast<std::int64_t>(warps) * 32 * kPiece;
   }
-  // Of piece j; `left` columns of the row begin there.
+  // The first column of piece j; past the row there is none.
   __device__ __forceinline__ std::int64_t at(int j) const { return column + j * stride; }
 };
 
