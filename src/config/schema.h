@@ -144,6 +144,7 @@ inline void visit(Section& s, OptimizerSection& v) {
   s.key("weight_decay", v.weight_decay);
   s.key("groups", v.groups);
   s.key("grad_clip", v.grad_clip);
+  s.key("moments", v.moments);
 }
 
 inline void visit(Section& s, ScheduleSection& v) {

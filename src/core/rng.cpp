@@ -1,31 +1,14 @@
 #include "rt/core/rng.h"
 
-#include <array>
 #include <cmath>
 #include <numbers>
+
+#include "rt/core/philox.h"
 
 namespace rt {
 namespace {
 
-using Block = std::array<std::uint32_t, 4>;
-
-Block philox(Block counter, std::uint32_t key0, std::uint32_t key1) {
-  for (int round = 0; round < 10; ++round) {
-    const std::uint64_t a = std::uint64_t{0xD2511F53u} * counter[0];
-    const std::uint64_t b = std::uint64_t{0xCD9E8D57u} * counter[2];
-    counter = {static_cast<std::uint32_t>(b >> 32) ^ counter[1] ^ key0, static_cast<std::uint32_t>(b),
-               static_cast<std::uint32_t>(a >> 32) ^ counter[3] ^ key1, static_cast<std::uint32_t>(a)};
-    key0 += 0x9E3779B9u;
-    key1 += 0xBB67AE85u;
-  }
-  return counter;
-}
-
-Block block(const Rng& rng, std::uint64_t index) {
-  return philox({static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(index >> 32),
-                 static_cast<std::uint32_t>(rng.stream), static_cast<std::uint32_t>(rng.stream >> 32)},
-                static_cast<std::uint32_t>(rng.seed), static_cast<std::uint32_t>(rng.seed >> 32));
-}
+PhiloxBlock block(const Rng& rng, std::uint64_t index) { return philox(rng.seed, rng.stream, index); }
 
 double to_unit(std::uint32_t hi, std::uint32_t lo) {
   const std::uint64_t b = (std::uint64_t{hi} << 32) | lo;
@@ -35,19 +18,19 @@ double to_unit(std::uint32_t hi, std::uint32_t lo) {
 }  // namespace
 
 std::uint64_t Rng::bits(std::uint64_t index) const {
-  const Block b = block(*this, index);
-  return (std::uint64_t{b[1]} << 32) | b[0];
+  const PhiloxBlock b = block(*this, index);
+  return (std::uint64_t{b.word[1]} << 32) | b.word[0];
 }
 
 double Rng::uniform(std::uint64_t index) const {
-  const Block b = block(*this, index);
-  return to_unit(b[1], b[0]);
+  const PhiloxBlock b = block(*this, index);
+  return to_unit(b.word[1], b.word[0]);
 }
 
 double Rng::normal(std::uint64_t index) const {
-  const Block b = block(*this, index);
-  const double radius = std::sqrt(-2.0 * std::log1p(-to_unit(b[1], b[0])));
-  return radius * std::cos(2.0 * std::numbers::pi * to_unit(b[3], b[2]));
+  const PhiloxBlock b = block(*this, index);
+  const double radius = std::sqrt(-2.0 * std::log1p(-to_unit(b.word[1], b.word[0])));
+  return radius * std::cos(2.0 * std::numbers::pi * to_unit(b.word[3], b.word[2]));
 }
 
 std::uint64_t Rng::below(std::uint64_t index, std::uint64_t n) const {

@@ -5,13 +5,11 @@
 namespace rt {
 
 AdamW::AdamW(ParamStore& store, const AdamWOptions& options, MemoryMode mode)
-    : store_(store),
-      options_(options),
-      bytes_(static_cast<std::size_t>(store.trainable_extent()) * size_of(store.types().master)) {
+    : store_(store), options_(options), moments_(options.moments.value_or(store.types().master)) {
   if (mode == MemoryMode::Measure) return;
   const Device device = store.device();
-  m_ = Tensor({store.trainable_extent()}, store.types().master, device);
-  v_ = Tensor({store.trainable_extent()}, store.types().master, device);
+  m_ = Tensor({store.trainable_extent()}, moments_, device);
+  v_ = Tensor({store.trainable_extent()}, moments_, device);
   scalars_ = Tensor({static_cast<std::int64_t>(sizeof(StepScalars))}, DType::U8, device);
 }
 
@@ -29,9 +27,14 @@ void AdamW::step(ExecContext& ctx, const StepScalars& scalars) {
                          .beta2 = options_.beta2,
                          .eps = options_.eps,
                          .lr_scale = static_cast<double>(group.lr_scale),
-                         .weight_decay = options_.weight_decay * static_cast<double>(group.decay_scale)};
-    adamw_table().at(ctx.impl).forward(ctx, args);
+                         .weight_decay = options_.weight_decay * static_cast<double>(group.decay_scale),
+                         .begin = group.begin};
+    adamw(ctx, args);
   }
+}
+
+std::size_t AdamW::state_bytes() const {
+  return 2 * static_cast<std::size_t>(store_.trainable_extent()) * size_of(moments_);
 }
 
 void AdamW::visit_state(const std::function<void(const std::string&, const TensorView&)>& visit) {

@@ -34,7 +34,7 @@ Plan plan_for(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
   ParamStore store(device, {DType::F32, compute});
   const LanguageModel model(spec, store.root());
   store.allocate(MemoryMode::Measure);
-  const AdamW optimizer(store, {}, MemoryMode::Measure);
+  const AdamW optimizer(store, {.moments = config.optimizer.moments}, MemoryMode::Measure);
   NextToken objective(model, config.objective.l2wrap, recompute_of(config));
 
   const Shape shape{micro, config.data.seq_len};
@@ -64,7 +64,7 @@ Plan plan_for(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
         6 * static_cast<std::size_t>(shape.numel()) * 9;  // the prefetch ring: ids, targets, resets
   plan.saved_peak = by_name(train.saved().peak());
   plan.scratch_peak = by_name(train.scratch().peak());
-  plan.checkpoint = 3 * 4 * static_cast<std::size_t>(plan.parameters);
+  plan.checkpoint = (4 + 2 * size_of(config.optimizer.moments)) * static_cast<std::size_t>(plan.parameters);
   const auto heads = static_cast<double>(spec.heads() * spec.layers);
   const auto n2 = static_cast<double>(spec.head_size * spec.head_size);
   plan.flops_per_token = 6.0 * static_cast<double>(plan.active_parameters) + 40.0 * n2 * heads;

@@ -111,15 +111,18 @@ void Trainer::build_model() {
   model_ = std::make_unique<LanguageModel>(spec_, store_->root());
   apply_groups(*store_, config_.optimizer);
   store_->allocate();
-  const AdamWOptions options{config_.optimizer.betas[0], config_.optimizer.betas[1], config_.optimizer.eps,
-                             1.0};
-  optimizer_ = std::make_unique<AdamW>(*store_, options);
+  const Rng root{static_cast<std::uint64_t>(config_.run.seed), 0};
+  optimizer_ = std::make_unique<AdamW>(*store_, AdamWOptions{.beta1 = config_.optimizer.betas[0],
+                                                             .beta2 = config_.optimizer.betas[1],
+                                                             .eps = config_.optimizer.eps,
+                                                             .weight_decay = 1.0,
+                                                             .moments = config_.optimizer.moments,
+                                                             .rounding = root.child("moments")});
   const bool block = config_.parallel.recompute == config::Recompute::Block;
   objective_ = std::make_unique<NextToken>(*model_, config_.objective.l2wrap,
                                            block ? Recompute::Block : Recompute::None);
-  workspace_ =
-      std::make_unique<Workspace>(device_, impl_of(device_), plan_.saved, plan_.scratch, plan_.grad_pool,
-                                  Rng{static_cast<std::uint64_t>(config_.run.seed), 0});
+  workspace_ = std::make_unique<Workspace>(device_, impl_of(device_), plan_.saved, plan_.scratch,
+                                           plan_.grad_pool, root);
   // RT_SYNC waits after every kernel, which cannot be recorded.
   stepper_ = std::make_unique<MicroStepper>(workspace_->ctx(), *objective_, *store_, !std::getenv("RT_SYNC"));
   data::LoaderOptions loader;

@@ -24,6 +24,7 @@ StepScalars step_scalars(const AdamWOptions& options, double lr, double clip, do
   scalars.bias2 = static_cast<float>(1 - std::pow(options.beta2, static_cast<double>(t)));
   scalars.grad_scale = static_cast<float>(clip > 0 ? std::min(1.0, clip / (norm + 1e-6)) : 1.0);
   scalars.step = t;
+  scalars.rounding = options.rounding.child(t);
   return scalars;
 }
 

@@ -17,7 +17,7 @@ TEST(Messages, UnknownKey) {
   EXPECT_EQ(error_of("optimizer:\n  lerning_rate: 1\n"),
             "c.yaml:2:3: optimizer.lerning_rate: unknown key. Did you mean optimizer.lr? (allowed: type, lr, "
             "betas, "
-            "eps, weight_decay, groups, grad_clip)");
+            "eps, weight_decay, groups, grad_clip, moments)");
   EXPECT_EQ(error_of(kMinimal + "log: {qqqqqqqq: 1}\n"),
             "c.yaml:13:7: log.qqqqqqqq: unknown key. (allowed: every, console)");
   EXPECT_EQ(error_of(kMinimal + "parallel: {zero: 1}\n"),

@@ -27,7 +27,7 @@ data:
   order: sequential
   verify: full
 batch: {global_tokens: 2Ki, micro_sequences: 4}
-optimizer: {type: adamw, lr: 3e-3, betas: [0.8, 0.95], eps: 1e-8, weight_decay: 0, grad_clip: 0.5,
+optimizer: {type: adamw, lr: 3e-3, betas: [0.8, 0.95], eps: 1e-8, weight_decay: 0, grad_clip: 0.5, moments: bf16,
             groups: [{match: "*.att.w0", lr_scale: 2.0, weight_decay: 0.05}, {match: "x"}]}
 schedule: {type: wsd, warmup: 1%, decay: 100ktokens, decay_shape: linear, final: 0}
 budget: {tokens: 2M, steps: 1000, wall: 23h30m}
@@ -56,6 +56,7 @@ TEST(RunConfigFile, ReadsEveryKey) {
   EXPECT_EQ(c.data.valid[0].tokens, 5000);
   EXPECT_EQ(c.batch.global_tokens, 2048);
   EXPECT_EQ(c.optimizer.betas, (std::array{0.8, 0.95}));
+  EXPECT_EQ(c.optimizer.moments, DType::BF16);
   EXPECT_EQ(c.optimizer.groups[0], (ParamGroup{"*.att.w0", 2.0, 0.05}));
   EXPECT_EQ(c.schedule.decay, tokens(100'000));
   EXPECT_EQ(c.budget.wall, std::chrono::hours(23) + std::chrono::minutes(30));
@@ -140,6 +141,8 @@ TEST(Diff, NamesPathValuesAndClass) {
   EXPECT_EQ(change("threads=2"), (ConfigChange{"threads", "auto", "2", ChangeClass::Harmless}));
   EXPECT_EQ(change("optimizer.betas=[0.9, 0.95]"),
             (ConfigChange{"optimizer.betas", "[0.9, 0.99]", "[0.9, 0.95]", ChangeClass::Lr}));
+  EXPECT_EQ(change("optimizer.moments=bf16"),
+            (ConfigChange{"optimizer.moments", "f32", "bf16", ChangeClass::Lr}));
   EXPECT_EQ(change("model.layers=3").kind, ChangeClass::Model);
   EXPECT_EQ(change("model.init={from: x}"),
             (ConfigChange{"model.init", "arch", "{from: x}", ChangeClass::Model}));

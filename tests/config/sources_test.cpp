@@ -96,7 +96,7 @@ TEST(Set, ErrorsAreLocatedAtTheOption) {
   EXPECT_EQ(rejects("optimizer.lrr=1"),
             "--set optimizer.lrr: unknown key. Did you mean optimizer.lr? (allowed: type, lr, betas, eps, "
             "weight_decay, "
-            "groups, grad_clip)");
+            "groups, grad_clip, moments)");
   EXPECT_EQ(rejects("log={evry: 1step}"),
             "--set log: log.evry: unknown key. Did you mean log.every? (allowed: every, console)");
   EXPECT_EQ(rejects("lr"), "--set lr: not of the form key=value. Use e.g. --set optimizer.lr=1.0e-3");

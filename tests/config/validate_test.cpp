@@ -51,6 +51,7 @@ TEST(Validate, Optimizer) {
   EXPECT_FALSE(accepts({"optimizer.eps=-1e-8"}));
   EXPECT_FALSE(accepts({"optimizer.weight_decay=-0.1"}));
   EXPECT_FALSE(accepts({"optimizer.grad_clip=-1"}));
+  EXPECT_FALSE(accepts({"optimizer.moments=f64"}));
   EXPECT_FALSE(accepts({"optimizer.groups=[{match: \"\"}]"}));
   EXPECT_FALSE(accepts({"objective.l2wrap=-1"}));
   EXPECT_TRUE(accepts(

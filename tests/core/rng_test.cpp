@@ -3,10 +3,16 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <set>
+
+#include "rt/core/dtype.h"
+#include "rt/core/philox.h"
 
 namespace rt {
 namespace {
+
+double as_double(bf16 x) { return static_cast<double>(static_cast<float>(x)); }
 
 // Known answers of Philox4x32-10 (Random123 kat_vectors): counter 0 and key 0 give 6627e8d5 e169c58d ...
 TEST(Rng, MatchesPublishedPhilox) {
@@ -44,6 +50,36 @@ TEST(Rng, ChildrenDiffer) {
     EXPECT_EQ(rng.child(purpose).bits(5), rng.child(purpose).bits(5));
   }
   EXPECT_TRUE(seen.insert(rng.bits(0)).second);
+}
+
+// Over all 65536 values of the random bits the mean is the number itself, exactly: no bias, however small the
+// number.
+TEST(StochasticRounding, IsUnbiased) {
+  const float tiny = std::numeric_limits<float>::denorm_min(), huge = std::numeric_limits<float>::max();
+  for (const float size : {1.0f, 1.2345678f, 1e-3f, 3.3e38f, 1.1754943e-38f, 9e-41f, 1e-44f, tiny, 0.0f}) {
+    for (const float x : {size, -size}) {
+      double sum = 0, least = std::numeric_limits<double>::max(), most = -least;
+      for (std::uint32_t random = 0; random < 65536; ++random) {
+        const float rounded = round_stochastic(x, random);
+        ASSERT_EQ(as_double(bf16(rounded)), static_cast<double>(rounded)) << x;
+        sum += static_cast<double>(rounded);
+        least = std::min(least, static_cast<double>(rounded));
+        most = std::max(most, static_cast<double>(rounded));
+      }
+      EXPECT_EQ(sum / 65536, static_cast<double>(x));
+      // Neighbours: nothing in bf16 lies between them, and x does.
+      EXPECT_LE(least, x);
+      EXPECT_GE(most, x);
+      const double middle = least + (most - least) / 2;
+      const double nearest = as_double(bf16(static_cast<float>(middle)));
+      EXPECT_TRUE(nearest == least || nearest == most) << x;
+    }
+  }
+  for (const std::uint32_t random : {0u, 1u, 65535u}) {
+    EXPECT_TRUE(std::isnan(round_stochastic(NAN, random)));
+    EXPECT_EQ(round_stochastic(-INFINITY, random), -INFINITY);
+    EXPECT_GE(round_stochastic(huge, random), as_double(bf16(3.3895e38f)));
+  }
 }
 
 }  // namespace

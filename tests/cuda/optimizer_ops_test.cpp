@@ -60,6 +60,38 @@ TEST(AdamWOnCuda, MatchesReference) {
   }
 }
 
+// With both betas 0 what is to be rounded is the gradient and its square, the same f32 numbers in every
+// implementation: then so are the bits.
+TEST(AdamWOnCuda, Bf16MomentsAreRoundedAsOnTheCpu) {
+  RT_NEEDS_DEVICE();
+  for (const std::int64_t n : {1001, 1024}) {
+    for (const double size : {1.0, 1e-3, 1e-18, 1e-20, 1e-22}) {
+      StepScalars s{1e-2f, 1, 1, 1, 5, Rng{11, 12}};
+      const Tensor scalars = copy_to(Device::cuda(0), TensorView(&s, {sizeof(s)}, DType::U8));
+      Tensor grad({n}, DType::F32);
+      for (std::int64_t i = 0; i < n; ++i)
+        set_element(grad.view, i, size * (Rng{2, 1}.uniform(static_cast<std::uint64_t>(i)) - 0.5));
+      const auto moments = [&](Impl impl) {
+        const Device device = device_of(impl);
+        const Tensor p({n}, DType::F32, device), m({n}, DType::BF16, device), v({n}, DType::BF16, device);
+        const Tensor g = copy_to(device, grad.view);
+        const void* at = impl == Impl::Cuda ? scalars.view.data : reinterpret_cast<std::byte*>(&s);
+        Workspace ws(device, impl, 0, 0, 0);
+        adamw(ws.ctx(), {p.view, m.view, v.view, g.view, p.view, static_cast<const StepScalars*>(at), 0, 0,
+                         1e-18, 1, 0.1, 128});
+        ws.ctx().stream.synchronize();
+        return std::pair(copy_to(Device::cpu(), m.view), copy_to(Device::cpu(), v.view));
+      };
+      const auto [m, v] = moments(Impl::Cuda);
+      const auto [want_m, want_v] = moments(Impl::Cpu);
+      for (std::int64_t i = 0; i < n; ++i) {
+        ASSERT_EQ(m.view.as<bf16>()[i].bits, want_m.view.as<bf16>()[i].bits) << size << " at " << i;
+        ASSERT_EQ(v.view.as<bf16>()[i].bits, want_v.view.as<bf16>()[i].bits) << size << " at " << i;
+      }
+    }
+  }
+}
+
 TEST(GlobalNormOnCuda, MatchesReference) {
   RT_NEEDS_DEVICE();
   const Device cuda = Device::cuda(0);

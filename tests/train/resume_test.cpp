@@ -6,6 +6,7 @@
 #include "rt/core/host.h"
 #include "rt/core/log.h"
 #include "rt/core/parallel.h"
+#include "rt/io/archive.h"
 #include "rt/io/checkpoint.h"
 #include "rt/train/trainer.h"
 #include "tests/support/toy_run.h"
@@ -44,16 +45,55 @@ class Resume : public ::testing::Test {
 };
 
 TEST_F(Resume, AtEveryStepGivesTheSameBits) {
-  const std::vector<double> straight = run(config("straight"), kSteps);
-  const std::string want = bits();
-  ASSERT_EQ(straight.size(), static_cast<std::size_t>(kSteps));
-  EXPECT_LT(straight.back(), straight.front());
-  for (std::uint64_t k = 0; k < kSteps; ++k) {
-    const RunConfig c = config("cut" + std::to_string(k));
-    std::vector<double> losses = run(c, k);
-    for (const double loss : run(c, kSteps)) losses.push_back(loss);
-    EXPECT_EQ(losses, straight) << "resumed at " << k;
-    EXPECT_TRUE(bits() == want) << "resumed at " << k;
+  for (const DType moments : {DType::F32, DType::BF16}) {
+    const auto named = [&](const std::string& run) {
+      RunConfig c = config(std::string(name(moments)) + run);
+      c.optimizer.moments = moments;
+      return c;
+    };
+    const std::vector<double> straight = run(named("straight"), kSteps);
+    const std::string want = bits();
+    ASSERT_EQ(straight.size(), static_cast<std::size_t>(kSteps));
+    EXPECT_LT(straight.back(), straight.front());
+    for (std::uint64_t k = 0; k < kSteps; ++k) {
+      const RunConfig c = named("cut" + std::to_string(k));
+      std::vector<double> losses = run(c, k);
+      for (const double loss : run(c, kSteps)) losses.push_back(loss);
+      EXPECT_EQ(losses, straight) << "resumed at " << k;
+      EXPECT_TRUE(bits() == want) << "resumed at " << k;
+    }
+  }
+}
+
+// Half the memory, half the file, the same learning.
+TEST_F(Resume, MomentsInBf16) {
+  RunConfig whole = config("f32"), half = config("bf16");
+  half.optimizer.moments = DType::BF16;
+  for (RunConfig* c : {&whole, &half}) c->budget.steps = 40;
+  const std::vector<double> want = run(whole, 40);
+  const auto whole_file = fs::file_size(saved_ / "optimizer.safetensors");
+  const std::vector<double> got = run(half, 40);
+  EXPECT_EQ(got.front(), want.front());
+  EXPECT_NE(got.back(), want.back());
+  EXPECT_LT(want.back(), 0.8 * want.front());
+  for (std::size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(got[i], want[i], 0.02 * want[i]) << i;
+
+  EXPECT_LT(static_cast<double>(fs::file_size(saved_ / "optimizer.safetensors")), 0.6 * double(whole_file));
+  const io::TensorArchive moments = io::open_archive(saved_ / "optimizer.safetensors");
+  for (const io::TensorInfo& tensor : moments.tensors()) EXPECT_EQ(tensor.dtype, io::FileDType::BF16);
+  const auto planned = [](const RunConfig& c) { return Trainer(c).plan().optimizer; };
+  EXPECT_EQ(2 * planned(half), planned(whole));
+}
+
+TEST_F(Resume, MomentsMayChangeTheirKindWhenAllowed) {
+  RunConfig c = config("kind");
+  run(c, 3);
+  for (const DType moments : {DType::BF16, DType::F32}) {
+    c.optimizer.moments = moments;
+    c.checkpoint.allow_change = {};
+    EXPECT_THROW(run(c, 5), Error);
+    c.checkpoint.allow_change = {config::ChangeClass::Lr};
+    EXPECT_EQ(run(c, moments == DType::BF16 ? 5 : 7).size(), 2u);
   }
 }
 

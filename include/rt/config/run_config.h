@@ -121,6 +121,7 @@ struct OptimizerSection {
   double weight_decay = 0.1;
   std::vector<ParamGroup> groups;  // empty: the architecture's own
   double grad_clip = 1.0;          // global norm; 0 disables
+  DType moments = DType::F32;      // F32, or BF16: half the memory, rounded stochastically
   friend bool operator==(const OptimizerSection&, const OptimizerSection&) = default;
 };
 

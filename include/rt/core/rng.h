@@ -3,8 +3,8 @@
 
 namespace rt {
 
-// Counter-based random numbers (Philox4x32-10, Salmon et al. 2011): a value is a pure function of
-// (seed, stream, index), so there is no state to save and any draw can be repeated in any order.
+// Counter-based random numbers (rt/core/philox.h): a value is a pure function of (seed, stream, index), so
+// there is no state to save and any draw can be repeated in any order.
 struct Rng {
   std::uint64_t seed = 0;
   std::uint64_t stream = 0;

@@ -1,6 +1,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "rt/nn/param_store.h"
@@ -22,22 +23,23 @@ class Optimizer {
 struct AdamWOptions {
   double beta1 = 0.9, beta2 = 0.99, eps = 1e-18;
   double weight_decay = 0.1;
+  std::optional<DType> moments{};  // BF16; empty: the masters' dtype
+  Rng rounding{};                  // of BF16 moments; each step has a stream of its own
 };
 
-// AdamW with decoupled decay, per group (reference rwkv.md 1.6, 3.4): moments in the masters' dtype.
-// MemoryMode::Measure only counts.
+// AdamW with decoupled decay, per group (reference rwkv.md 1.6, 3.4). MemoryMode::Measure only counts.
 class AdamW final : public Optimizer {
  public:
   AdamW(ParamStore& store, const AdamWOptions& options, MemoryMode mode = MemoryMode::Live);
   void step(ExecContext& ctx, const StepScalars& scalars) override;
   void visit_state(const std::function<void(const std::string&, const TensorView&)>& visit) override;
-  std::size_t state_bytes() const override { return 2 * bytes_; }
+  std::size_t state_bytes() const override;
   const AdamWOptions& options() const { return options_; }
 
  private:
   ParamStore& store_;
   AdamWOptions options_;
-  std::size_t bytes_;
+  DType moments_;
   Tensor m_, v_;    // (trainable_extent)
   Tensor scalars_;  // one StepScalars, on the device
 };
