@@ -201,7 +201,8 @@ void* stream_create(int index) {
 
 void* event_record(void* stream) {
   cudaEvent_t event = nullptr;
-  RT_CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+  // Blocking: a host that waits for one is ahead of the device, and leaves its core to others meanwhile.
+  RT_CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming | cudaEventBlockingSync));
   const cudaError_t error = cudaEventRecord(event, static_cast<cudaStream_t>(stream));
   if (error != cudaSuccess) RT_CUDA_CHECK_NOTHROW(cudaEventDestroy(event));
   check(error, "recording an event");
@@ -227,6 +228,8 @@ constexpr DeviceApi kApi = {
           RT_CUDA_CHECK(
               cudaStreamWaitEvent(static_cast<cudaStream_t>(stream), static_cast<cudaEvent_t>(event), 0));
         },
+    .event_synchronize =
+        [](void* event) { RT_CUDA_CHECK(cudaEventSynchronize(static_cast<cudaEvent_t>(event))); },
     .event_destroy =
         [](void* event) noexcept {
           RT_CUDA_CHECK_NOTHROW(cudaEventDestroy(static_cast<cudaEvent_t>(event)));

@@ -2,19 +2,22 @@
 #include <functional>
 #include <utility>
 
-// Streams that are being recorded (rt/core/graph.h). The emulation does work when it is given, unless it is
-// given to one of these.
+#include "cuda/emulation/streams.h"
+
+// Streams that are being recorded (rt/core/graph.h).
 namespace rt::cuda::emu {
 
 bool recording(const void* stream);
 // Only while `stream` is being recorded. Dropped when the recording cannot be replayed anyway.
 void keep(const void* stream, std::function<void()> work);
 
-// Does `work` now, or keeps a copy of it for every replay.
+// Does `work` now or later, or keeps a copy of it for every replay.
 template <class Work>
 void submit(const void* stream, Work work) {
   if (recording(stream)) {
     keep(stream, std::move(work));
+  } else if (stream && putting_off()) {
+    put_off(stream, std::move(work));
   } else {
     work();
   }

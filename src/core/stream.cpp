@@ -10,6 +10,8 @@ Event::~Event() {
   if (native_) api_->event_destroy(native_);
 }
 
+void Event::synchronize() const { api_->event_synchronize(native_); }
+
 Stream::Stream(Device device)
     : device_(device), api_(&device_api(device.kind)), native_(api_->stream_create(device.index)) {}
 

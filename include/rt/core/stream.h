@@ -10,6 +10,7 @@ class Event {
   Event(Event&& other) noexcept;
   Event& operator=(Event&&) = delete;
   ~Event();
+  void synchronize() const;  // the host waits; sleeps rather than spins
   void* native() const noexcept { return native_; }
 
  private:
