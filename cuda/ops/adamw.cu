@@ -36,6 +36,7 @@ template <class M, bool Aligned>
 __global__ void __launch_bounds__(kThreads)
     adamw_kernel(float* master, M* m_at, M* v_at, const float* grad, __nv_bfloat16* copy,
                  const StepScalars* scalars, Constants k, std::int64_t n) {
+  if (scalars->halted != 0) return;
   const float grad_scale = scalars->grad_scale, unbias1 = 1.0f / scalars->bias1,
               unbias2 = 1.0f / scalars->bias2;
   const float rate = static_cast<float>(static_cast<double>(scalars->lr) * k.lr_scale);

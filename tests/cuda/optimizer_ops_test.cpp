@@ -1,4 +1,4 @@
-// The two ops that the op suite does not test.
+// The ops that the op suite does not test.
 #include "rt/ops/adamw.h"
 
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 
 #include "rt/core/host.h"
 #include "rt/core/rng.h"
-#include "rt/ops/global_norm.h"
+#include "rt/ops/step_control.h"
 
 namespace rt::testing {
 namespace {
@@ -124,6 +124,77 @@ TEST(GlobalNormOnCuda, MatchesReference) {
       EXPECT_EQ(norm().non_finite, 2);
       EXPECT_FALSE(std::isfinite(norm().sum_squares));
     }
+  }
+}
+
+TEST(AdamWOnCuda, AHaltedStepChangesNothing) {
+  RT_NEEDS_DEVICE();
+  const Device cuda = Device::cuda(0);
+  StepScalars s{1e-2f, 1, 1, 1, 5};
+  s.halted = 1;
+  const Tensor scalars = copy_to(cuda, TensorView(&s, {sizeof(s)}, DType::U8));
+  for (const DType moments : {DType::F32, DType::BF16}) {
+    const Tensor p({1000}, DType::F32, cuda), m({1000}, moments, cuda), v({1000}, moments, cuda);
+    Tensor grad({1000}, DType::F32);
+    for (std::int64_t i = 0; i < 1000; ++i) set_element(grad.view, i, 1);
+    const Tensor g = copy_to(cuda, grad.view), value({1000}, DType::BF16, cuda);
+    Workspace ws(cuda, Impl::Cuda, 0, 0, 0);
+    const auto* at = reinterpret_cast<const StepScalars*>(scalars.view.data);
+    adamw(ws.ctx(), {p.view, m.view, v.view, g.view, value.view, at, 0.9, 0.99, 1e-18, 1, 0.1});
+    for (const Tensor* t : {&p, &m, &v, &value}) {
+      const Tensor host = copy_to(Device::cpu(), t->view);
+      for (std::int64_t i = 0; i < 1000; ++i) ASSERT_EQ(element(host.view, i), 0);
+    }
+  }
+}
+
+// Steps one after the other: what the device makes of them is what the reference does.
+TEST(StepControlOnCuda, MatchesReference) {
+  RT_NEEDS_DEVICE();
+  struct Both {
+    StepScalars scalars;
+    StepReport report;
+  };
+  struct Step {
+    std::int64_t n, bad;  // losses, and which one is not finite
+    NormResult norm;
+  };
+  const Device cuda = Device::cuda(0);
+  for (const std::int64_t bad : {-1, 0, 700, 1000}) {
+    Both host{};
+    std::uint64_t t = 0;
+    Tensor device({sizeof(Both)}, DType::U8, cuda);
+    for (const Step& step : {Step{1, -1, {4, 0}}, Step{1001, bad, {9, 0}}, Step{300, -1, {0.25, 0}},
+                             Step{0, -1, {NAN, 2}}, Step{5, -1, {1, 0}}}) {
+      Tensor losses({step.n}, DType::F32), exact({step.n}, DType::F64);
+      for (std::int64_t i = 0; i < step.n; ++i) {
+        const double loss = i == step.bad ? NAN : 1 + Rng{4, 1}.uniform(static_cast<std::uint64_t>(i));
+        set_element(losses.view, i, loss);
+        set_element(exact.view, i, element(losses.view, i));
+      }
+      host.scalars = {};
+      host.scalars.step = ++t;
+      const Tensor there = copy_to(cuda, losses.view);
+      NormResult norm = step.norm;
+      const Tensor norm_there = copy_to(cuda, TensorView(&norm, {sizeof(norm)}, DType::U8));
+      const TensorView scalars(&host.scalars, {sizeof(StepScalars)}, DType::U8);
+      copy(device.view.slice(0, 0, sizeof(StepScalars)), scalars);
+      Workspace ref(Device::cpu(), Impl::Ref, 0, 0, 0), on(cuda, Impl::Cuda, 0, 0, 0);
+      step_control(ref.ctx(), {&norm, exact.view, 2}, {&host.scalars, &host.report});
+      auto* both = reinterpret_cast<Both*>(device.view.data);
+      step_control(on.ctx(), {reinterpret_cast<const NormResult*>(norm_there.view.data), there.view, 2},
+                   {&both->scalars, &both->report});
+      const Tensor back = copy_to(Device::cpu(), device.view);
+      const Both& got = *reinterpret_cast<const Both*>(back.view.data);
+      EXPECT_EQ(got.scalars.halted, host.scalars.halted);
+      EXPECT_EQ(got.scalars.grad_scale, host.scalars.grad_scale);
+      EXPECT_EQ(got.report.step, host.report.step);
+      EXPECT_EQ(got.report.halted, host.report.halted);
+      EXPECT_EQ(got.report.bad_loss, host.report.bad_loss);
+      EXPECT_EQ(got.report.non_finite, host.report.non_finite);
+      if (bad < 0) { EXPECT_NEAR(got.report.loss, host.report.loss, 1e-12 * host.report.loss); }
+    }
+    EXPECT_EQ(host.report.halted, 1u);
   }
 }
 

@@ -29,6 +29,7 @@ struct Range {
   Tensor master, m, v, grad, copy;
   bool shared;
   std::int64_t begin = 0;
+  std::uint32_t halted = 0;
   Range(std::int64_t n, DType dtype, bool shared_value) : Range(n, dtype, shared_value, dtype) {}
   Range(std::int64_t n, DType dtype, bool shared_value, DType moments)
       : master({n}, dtype),
@@ -50,7 +51,8 @@ struct Range {
     update(t, weight_decay, grad_scale);
   }
   void update(std::uint64_t t, double weight_decay, float grad_scale) {
-    const rt::StepScalars s = scalars(t, grad_scale);
+    rt::StepScalars s = scalars(t, grad_scale);
+    s.halted = halted;
     const auto impl = master.view.dtype == DType::F64 ? rt::Impl::Ref : rt::Impl::Cpu;
     rt::Workspace ws(rt::Device::cpu(), impl, 0, 0, 0);
     rt::adamw(ws.ctx(), {.master = master.view,
@@ -176,6 +178,21 @@ TEST(AdamW, Bf16MomentsKeepTheirMean) {
     // A single number errs by 1%, or 5% where it is denormal; the mean of so many by a hundredth of that.
     EXPECT_NEAR(m / rt::element(ref.m.view, 0), 1, 1e-3) << size;
     EXPECT_NEAR(v / rt::element(ref.v.view, 0), 1, 1e-3) << size;
+  }
+}
+
+TEST(AdamW, AHaltedStepChangesNothing) {
+  for (const DType master : {DType::F64, DType::F32}) {
+    Range before(100, master, false), after(100, master, false);
+    for (Range* p : {&before, &after}) p->step(1, 1);
+    after.halted = 1;
+    after.step(2, 1);
+    for (std::int64_t i = 0; i < 100; ++i) {
+      ASSERT_EQ(rt::element(after.master.view, i), rt::element(before.master.view, i));
+      ASSERT_EQ(rt::element(after.m.view, i), rt::element(before.m.view, i));
+      ASSERT_EQ(rt::element(after.v.view, i), rt::element(before.v.view, i));
+      ASSERT_EQ(rt::element(after.copy.view, i), rt::element(before.copy.view, i));
+    }
   }
 }
 

@@ -10,7 +10,8 @@ struct StepScalars {
   float bias1, bias2;  // 1 - beta^t, computed in double
   float grad_scale;    // clipping and loss scale
   std::uint64_t step;
-  Rng rounding{};  // of this step's bf16 moments
+  Rng rounding{};            // of this step's bf16 moments
+  std::uint32_t halted = 0;  // not 0: nothing is updated (rt/ops/step_control.h)
 };
 
 // AdamW with decoupled weight decay (Loshchilov & Hutter 2019) over one flat range, in one pass:

@@ -77,7 +77,7 @@ void update(const AdamwArgs& a, const Coefficients& k, bf16* copy, std::int64_t 
 }  // namespace
 
 void adamw(ExecContext& ctx, const AdamwArgs& a) {
-  if (ctx.dry_run) return;
+  if (ctx.dry_run || a.scalars->halted != 0) return;
   const Coefficients k(a);
   bf16* copy = a.value.data == a.master.data ? nullptr : a.value.as<bf16>();
   simd::dispatch_storage(a.m.dtype, [&]<class M>(M) {

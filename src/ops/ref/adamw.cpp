@@ -5,7 +5,7 @@
 namespace rt::ref {
 
 void adamw(ExecContext& ctx, const AdamwArgs& a) {
-  if (ctx.dry_run) return;
+  if (ctx.dry_run || a.scalars->halted != 0) return;
   const StepScalars& s = *a.scalars;
   double *p = a.master.as<double>(), *m = a.m.as<double>(), *v = a.v.as<double>();
   for (std::int64_t i = 0; i < a.master.numel(); ++i) {

@@ -1,0 +1,35 @@
+#include "rt/ops/step_control.h"
+
+#include "cuda/core/reduce.cuh"
+#include "cuda/ops/piece.cuh"
+
+namespace rt::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+
+// One block.
+__global__ void __launch_bounds__(kThreads)
+    step_control_kernel(const NormResult* norm, const float* losses, std::int64_t n, double clip,
+                        StepControlOuts outs) {
+  double sum = 0;
+  for (std::int64_t i = threadIdx.x; i < n; i += kThreads) sum += static_cast<double>(losses[i]);
+  sum = block_sum<kThreads>(sum);
+  if (threadIdx.x != 0) return;
+  StepReport found{0, sum, norm->sum_squares, norm->non_finite, -1, 0};
+  if (sum - sum != 0) {  // NaN then
+    found.bad_loss = 0;
+    while (found.bad_loss < n - 1 && losses[found.bad_loss] - losses[found.bad_loss] == 0) ++found.bad_loss;
+  }
+  decide_step(found, clip, outs);
+}
+
+}  // namespace
+
+void step_control(ExecContext& ctx, const StepControlArgs& a, const StepControlOuts& o) {
+  if (ctx.dry_run) return;
+  RT_LAUNCH(step_control_kernel, dim3(1), dim3(kThreads), 0, stream_of(ctx), a.norm,
+            device_ptr<const float>(a.losses), a.losses ? a.losses.numel() : 0, a.clip, o);
+}
+
+}  // namespace rt::cuda

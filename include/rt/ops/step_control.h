@@ -1,0 +1,61 @@
+#pragma once
+#include <cmath>
+
+#include "rt/core/host_device.h"
+#include "rt/ops/adamw.h"
+#include "rt/ops/global_norm.h"
+
+namespace rt {
+
+// What a step comes to once its gradient is there.
+struct StepReport {
+  std::uint64_t step;       // StepScalars::step
+  double loss;              // sum of the losses
+  double sum_squares;       // of the gradient
+  std::int64_t non_finite;  // elements of the gradient that are not
+  std::int64_t bad_loss;    // index of the first loss that is not finite; -1: none
+  std::uint64_t halted;     // 1: the step is bad, for one of these reasons
+};
+
+// Stands between a step's gradient and its update, so that the host need not look at the one before it gives
+// the other:
+//   grad_scale = min(1, clip / (sqrt(sum_squares) + 1e-6)), as torch.nn.utils.clip_grad_norm_; clip 0: 1
+//   halted = 1 if the step is bad or an earlier one was, and the update then does nothing
+// The report becomes that of this step; that of the first bad step stays.
+struct StepControlArgs {
+  const NormResult* norm;
+  TensorView losses;  // (n) f32 or f64, contiguous; absent: none
+  double clip;
+};
+struct StepControlOuts {
+  StepScalars* scalars;  // step is read, grad_scale and halted are written
+  StepReport* report;    // all zero before the first step
+};
+
+struct StepControlKernels {
+  void (*forward)(ExecContext&, const StepControlArgs&, const StepControlOuts&) = nullptr;
+};
+const OpTable<StepControlKernels>& step_control_table();
+
+void step_control(ExecContext& ctx, const StepControlArgs& args, const StepControlOuts& outs);
+
+// Of all implementations, once the losses are summed: the same double arithmetic.
+RT_HOST_DEVICE inline void decide_step(const StepReport& found, double clip, const StepControlOuts& o) {
+  const double scale = clip > 0 ? clip / (sqrt(found.sum_squares) + 1e-6) : 1.0;
+  o.scalars->grad_scale = static_cast<float>(scale < 1.0 ? scale : 1.0);
+  if (o.report->halted == 0) {
+    *o.report = found;
+    o.report->step = o.scalars->step;
+    o.report->halted = found.non_finite > 0 || found.bad_loss >= 0 ? 1 : 0;
+  }
+  o.scalars->halted = static_cast<std::uint32_t>(o.report->halted);
+}
+
+namespace ref {
+void step_control(ExecContext&, const StepControlArgs&, const StepControlOuts&);
+}
+namespace cuda {
+RT_CUDA void step_control(ExecContext&, const StepControlArgs&, const StepControlOuts&);
+}
+
+}  // namespace rt

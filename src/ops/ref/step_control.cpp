@@ -1,0 +1,17 @@
+#include "rt/ops/step_control.h"
+
+namespace rt::ref {
+
+void step_control(ExecContext& ctx, const StepControlArgs& a, const StepControlOuts& o) {
+  if (ctx.dry_run) return;
+  StepReport found{0, 0, a.norm->sum_squares, a.norm->non_finite, -1, 0};
+  const std::int64_t n = a.losses ? a.losses.numel() : 0;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const double loss = element(a.losses, i);
+    found.loss += loss;
+    if (found.bad_loss < 0 && !std::isfinite(loss)) found.bad_loss = i;
+  }
+  decide_step(found, a.clip, o);
+}
+
+}  // namespace rt::ref

@@ -1,0 +1,99 @@
+#include "rt/ops/step_control.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "rt/core/exec.h"
+
+namespace {
+
+using rt::DType;
+using rt::Impl;
+using rt::StepReport;
+using rt::StepScalars;
+
+// The control of one run: what it makes of steps that come one after the other.
+struct Control {
+  Impl impl;
+  StepScalars scalars{};
+  StepReport report{};
+  std::uint64_t t = 0;
+
+  void step(const std::vector<double>& losses, double sum_squares, std::int64_t non_finite = 0,
+            double clip = 1) {
+    const rt::NormResult norm{sum_squares, non_finite};
+    rt::Tensor values({static_cast<std::int64_t>(losses.size())},
+                      impl == Impl::Ref ? DType::F64 : DType::F32);
+    for (std::size_t i = 0; i < losses.size(); ++i)
+      rt::set_element(values.view, static_cast<std::int64_t>(i), losses[i]);
+    scalars = {};
+    scalars.step = ++t;
+    rt::Workspace ws(rt::Device::cpu(), impl, 0, 0, 0);
+    rt::step_control(ws.ctx(), {&norm, losses.empty() ? rt::TensorView() : values.view, clip},
+                     {&scalars, &report});
+  }
+};
+
+class StepControl : public ::testing::TestWithParam<Impl> {
+ protected:
+  Control control_{GetParam()};
+};
+
+TEST_P(StepControl, ClipsAsTorchDoes) {
+  control_.step({}, 9);
+  EXPECT_EQ(control_.scalars.grad_scale, static_cast<float>(1 / (3 + 1e-6)));
+  control_.step({}, 0.25);
+  EXPECT_EQ(control_.scalars.grad_scale, 1.0f);
+  control_.step({}, 9, 0, 4);
+  EXPECT_EQ(control_.scalars.grad_scale, 1.0f);
+  control_.step({}, 9, 0, 0);
+  EXPECT_EQ(control_.scalars.grad_scale, 1.0f);
+  control_.step({}, 0);
+  EXPECT_EQ(control_.scalars.grad_scale, 1.0f);
+  EXPECT_EQ(control_.scalars.halted, 0u);
+}
+
+TEST_P(StepControl, ReportsTheLastStep) {
+  control_.step({1, 2, 3.5}, 4);
+  control_.step({4, 5}, 16);
+  EXPECT_EQ(control_.report.step, 2u);
+  EXPECT_EQ(control_.report.loss, 9);
+  EXPECT_EQ(control_.report.sum_squares, 16);
+  EXPECT_EQ(control_.report.non_finite, 0);
+  EXPECT_EQ(control_.report.bad_loss, -1);
+  EXPECT_EQ(control_.report.halted, 0u);
+  EXPECT_EQ(control_.scalars.halted, 0u);
+}
+
+TEST_P(StepControl, ABadStepHaltsAllThatFollow) {
+  control_.step({1, 2}, 4);
+  control_.step({1, INFINITY, NAN}, 5);
+  for (int later = 0; later < 3; ++later) {
+    EXPECT_NE(control_.scalars.halted, 0u);
+    EXPECT_EQ(control_.report.halted, 1u);
+    EXPECT_EQ(control_.report.step, 2u);
+    EXPECT_EQ(control_.report.bad_loss, 1);
+    EXPECT_EQ(control_.report.sum_squares, 5);
+    EXPECT_FALSE(std::isfinite(control_.report.loss));
+    control_.step({1, 2}, 4);  // good by itself
+  }
+}
+
+TEST_P(StepControl, SoDoesABadGradient) {
+  control_.step({1, 2}, NAN, 7);
+  EXPECT_NE(control_.scalars.halted, 0u);
+  EXPECT_EQ(control_.report.step, 1u);
+  EXPECT_EQ(control_.report.loss, 3);
+  EXPECT_EQ(control_.report.non_finite, 7);
+  EXPECT_EQ(control_.report.bad_loss, -1);
+  control_.report = {};
+  control_.step({1, 2}, 4);
+  EXPECT_EQ(control_.scalars.halted, 0u);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, StepControl, ::testing::Values(Impl::Ref, Impl::Cpu),
+                         [](const auto& impl) { return std::string(rt::name(impl.param)); });
+
+}  // namespace
