@@ -105,16 +105,22 @@ class StepBench {
     store_.allocate();
     store_.initialize(Rng{1, 0});
     optimizer_ = std::make_unique<AdamW>(store_, AdamWOptions{});
-    stepper_ = std::make_unique<MicroStepper>(workspace_.ctx(), objective_, store_, true);
+    stepper_ = std::make_unique<MicroStepper>(workspace_.ctx(), objective_, store_, true, o.micro);
+    update_ = std::make_unique<Update>(workspace_.ctx(), store_, *optimizer_, kClip);
+    scalars_ = Tensor({static_cast<std::int64_t>(sizeof(StepScalars))}, DType::U8, plan.device);
   }
 
-  // One optimizer step as Trainer::step does it. Returns its seconds.
-  double whole_step(std::uint64_t number) {
-    const data::Batch batch = random_batch(options_, number);
+  // `count` optimizer steps as the Trainer takes them between two looks at the loss. Returns their seconds.
+  double whole_steps(std::uint64_t first, std::int64_t count) {
+    std::vector<data::Batch> batches;
+    for (std::int64_t i = 0; i < count; ++i)
+      batches.push_back(random_batch(options_, first + static_cast<std::uint64_t>(i)));
     const double begin = now_seconds();
-    store_.clear_grads();
-    stepper_->run(view_of(batch), 1.0 / static_cast<double>(options_.micro * options_.seq_len), true);
-    apply(gradient(), number);
+    for (std::size_t i = 0; i < batches.size(); ++i) {
+      stepper_->give(view_of(batches[i]), 1.0 / static_cast<double>(options_.micro * options_.seq_len), true);
+      update_->give(kRate, first + i + 1, stepper_->take_losses());
+    }
+    check(update_->read().non_finite);
     return now_seconds() - begin;
   }
 
@@ -130,26 +136,24 @@ class StepBench {
     };
     store_.clear_grads();
     forward_backward(view_of(batch), t, lap);
-    const NormResult norm = gradient();
+    store_.finish_grads(workspace_.ctx().stream);
+    const NormResult norm = gradient_norm(workspace_.ctx(), store_.flat_grad());
+    check(norm.non_finite);
     t.norm = lap();
-    apply(norm, number);
+    StepScalars scalars = step_scalars(optimizer_->options(), kRate, number + 1);
+    const TensorView bytes(&scalars, scalars_.view.shape, DType::U8);
+    copy(scalars_.view, bytes, workspace_.ctx().stream);
+    optimizer_->step(workspace_.ctx(), reinterpret_cast<const StepScalars*>(scalars_.view.data));
+    workspace_.ctx().stream.synchronize();
     t.optimizer = lap();
     return t;
   }
 
  private:
-  NormResult gradient() {
-    store_.finish_grads(workspace_.ctx().stream);
-    const NormResult norm = gradient_norm(workspace_.ctx(), store_.flat_grad());
-    if (norm.non_finite > 0)
-      fail(Exit::NonFinite, "bench step: {} gradients are not finite.", norm.non_finite);
-    return norm;
-  }
+  static constexpr double kRate = 1e-4, kClip = 1.0;
 
-  void apply(const NormResult& norm, std::uint64_t number) {
-    optimizer_->step(workspace_.ctx(),
-                     step_scalars(optimizer_->options(), 1e-4, 1.0, std::sqrt(norm.sum_squares), number + 1));
-    workspace_.ctx().stream.synchronize();
+  static void check(std::int64_t non_finite) {
+    if (non_finite > 0) fail(Exit::NonFinite, "bench step: {} gradients are not finite.", non_finite);
   }
 
   template <class Lap>
@@ -178,6 +182,8 @@ class StepBench {
   Workspace workspace_;
   std::unique_ptr<AdamW> optimizer_;
   std::unique_ptr<MicroStepper> stepper_;
+  std::unique_ptr<Update> update_;
+  Tensor scalars_;  // of a step that is taken piece by piece
 };
 
 void bench_step(StepOptions o) {
@@ -205,13 +211,20 @@ void bench_step(StepOptions o) {
   }
   double mean = sum.total() / double(o.steps), fastest = best.total();
   if (device.kind == DeviceKind::Cuda) {
-    // Whole steps, recorded: the phases above each end by waiting for the device.
-    for (std::int64_t i = 0; i < 3; ++i) bench->whole_step(static_cast<std::uint64_t>(o.steps + i));
+    // Whole steps, recorded and one after the other: the phases above each end by waiting for the device.
+    auto next = static_cast<std::uint64_t>(o.steps + 1);
+    const auto run = [&](std::int64_t count) {
+      const double seconds = bench->whole_steps(next, count);
+      next += static_cast<std::uint64_t>(count);
+      return seconds / double(count);
+    };
+    run(3);
+    constexpr int kRounds = 3;
     mean = 0;
     fastest = std::numeric_limits<double>::infinity();
-    for (std::int64_t i = 0; i < o.steps; ++i) {
-      const double seconds = bench->whole_step(static_cast<std::uint64_t>(o.steps + i));
-      mean += seconds / double(o.steps);
+    for (int round = 0; round < kRounds; ++round) {
+      const double seconds = run(o.steps);
+      mean += seconds / kRounds;
       fastest = std::min(fastest, seconds);
     }
   }

@@ -1,4 +1,3 @@
-#include "rt/core/device_api.h"
 #include "rt/core/error.h"
 #include "rt/optim/optimizer.h"
 
@@ -6,15 +5,16 @@ namespace rt {
 
 AdamW::AdamW(ParamStore& store, const AdamWOptions& options, MemoryMode mode)
     : store_(store), options_(options), moments_(options.moments.value_or(store.types().master)) {
-  if (mode == MemoryMode::Measure) return;
-  const Device device = store.device();
-  m_ = Tensor({store.trainable_extent()}, moments_, device);
-  v_ = Tensor({store.trainable_extent()}, moments_, device);
-  scalars_ = Tensor({static_cast<std::int64_t>(sizeof(StepScalars))}, DType::U8, device);
+  for (Tensor* moments : {&m_, &v_}) {
+    if (mode == MemoryMode::Measure) {
+      moments->view = untouchable({store.trainable_extent()}, moments_, store.device());
+    } else {
+      *moments = Tensor({store.trainable_extent()}, moments_, store.device());
+    }
+  }
 }
 
-void AdamW::step(ExecContext& ctx, const StepScalars& scalars) {
-  device_api(ctx.device.kind).copy(scalars_.view.data, &scalars, sizeof scalars, ctx.stream.native());
+void AdamW::step(ExecContext& ctx, const StepScalars* scalars) {
   for (const ParamGroup& group : store_.groups()) {
     const std::int64_t end = group.begin + group.master.numel();
     const AdamwArgs args{.master = group.master,
@@ -22,7 +22,7 @@ void AdamW::step(ExecContext& ctx, const StepScalars& scalars) {
                          .v = v_.view.slice(0, group.begin, end),
                          .grad = group.grad,
                          .value = group.value,
-                         .scalars = reinterpret_cast<const StepScalars*>(scalars_.view.data),
+                         .scalars = scalars,
                          .beta1 = options_.beta1,
                          .beta2 = options_.beta2,
                          .eps = options_.eps,

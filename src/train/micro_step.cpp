@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "rt/core/error.h"
 #include "rt/core/host.h"
 #include "rt/core/log.h"
 
@@ -67,6 +68,18 @@ std::vector<double> micro_loss(ExecContext& ctx, Objective& objective, const Bat
   return read(ctx, tape.value(objective.loss(tape, here, 0.0)));
 }
 
+MicroStepper::MicroStepper(ExecContext& ctx, Objective& objective, ParamStore& store, bool graphs,
+                           std::int64_t sequences)
+    : ctx_(ctx), objective_(objective), store_(store), graphs_(graphs) {
+  if (ctx.dry_run) {
+    kept_.view = untouchable({sequences}, accum_dtype(ctx), ctx.device);
+  } else {
+    kept_ = Tensor({sequences}, accum_dtype(ctx), ctx.device);
+  }
+}
+
+std::size_t MicroStepper::device_bytes() const { return kept_.view.nbytes(); }
+
 MicroStepper::Key MicroStepper::key_of(const BatchView& batch, double grad_scale, const void* staged) const {
   Key key{batch.tokens.shape, static_cast<bool>(batch.reset), grad_scale, staged, {}};
   for (const Parameter* p : store_.parameters()) key.accumulates.push_back(p->has_grad);
@@ -104,7 +117,7 @@ void MicroStepper::record(Kind& kind, const std::function<void()>& work) {
 
 std::vector<double> MicroStepper::run(const BatchView& batch, double grad_scale, bool first) {
   give(batch, grad_scale, first);
-  return losses();
+  return read(ctx_, take_losses());
 }
 
 void MicroStepper::give(const BatchView& batch, double grad_scale, bool first) {
@@ -128,25 +141,17 @@ void MicroStepper::give(const BatchView& batch, double grad_scale, bool first) {
   } else {
     work();
   }
-  if (!ctx_.dry_run) keep(at.sums);
+  keep(at.sums);
 }
 
 void MicroStepper::keep(const TensorView& sums) {
-  const std::int64_t n = sums.numel();
-  if (!kept_.view || kept_count_ + n > kept_.view.numel()) {
-    Tensor larger({2 * (kept_count_ + n)}, sums.dtype, ctx_.device);
-    if (kept_count_ > 0)
-      copy(larger.view.slice(0, 0, kept_count_), kept_.view.slice(0, 0, kept_count_), ctx_.stream);
-    ctx_.stream.synchronize();  // before the memory that is copied from is given back
-    kept_ = std::move(larger);
-  }
-  copy(kept_.view.slice(0, kept_count_, kept_count_ + n), sums, ctx_.stream);
-  kept_count_ += n;
+  const std::int64_t end = kept_count_ + sums.numel();
+  RT_CHECK(end <= kept_.view.numel(), "micro-steps: losses of {} sequences, made for {}", end,
+           kept_.view.numel());
+  if (!ctx_.dry_run) copy(kept_.view.slice(0, kept_count_, end), sums, ctx_.stream);
+  kept_count_ = end;
 }
 
-std::vector<double> MicroStepper::losses() {
-  if (kept_count_ == 0) return {};
-  return read(ctx_, kept_.view.slice(0, 0, std::exchange(kept_count_, 0)));
-}
+TensorView MicroStepper::take_losses() { return kept_.view.slice(0, 0, std::exchange(kept_count_, 0)); }
 
 }  // namespace rt

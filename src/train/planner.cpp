@@ -34,15 +34,17 @@ Plan plan_for(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
   ParamStore store(device, {DType::F32, compute});
   const LanguageModel model(spec, store.root());
   store.allocate(MemoryMode::Measure);
-  const AdamW optimizer(store, {.moments = config.optimizer.moments}, MemoryMode::Measure);
+  AdamW optimizer(store, {.moments = config.optimizer.moments}, MemoryMode::Measure);
   NextToken objective(model, config.objective.l2wrap, recompute_of(config));
 
   const Shape shape{micro, config.data.seq_len};
   BatchView batch{untouchable(shape, DType::I32), untouchable(shape, DType::I32), {}};
   if (config.data.document_state == config::DocumentState::Reset) batch.reset = untouchable(shape, DType::U8);
   Workspace train(device, impl_of(device)), evaluate(device, impl_of(device));
-  micro_step(train.ctx(), objective, batch, 1.0);
-  gradient_norm(train.ctx(), store.flat_grad());
+  MicroStepper stepper(train.ctx(), objective, store, false, config.sequences_per_step());
+  stepper.give(batch, 1.0, true);
+  Update update(train.ctx(), store, optimizer, config.optimizer.grad_clip);
+  update.give(config.optimizer.lr, 1, stepper.take_losses());
   micro_loss(evaluate.ctx(), objective, batch);
 
   Plan plan;
@@ -59,9 +61,9 @@ Plan plan_for(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
   plan.scratch = std::max(train.scratch().high_water(), evaluate.scratch().high_water());
   plan.grad_pool = train.grads().high_water();
   plan.device = device;
-  if (device.kind == DeviceKind::Cpu)
-    plan.batches =
-        6 * static_cast<std::size_t>(shape.numel()) * 9;  // the prefetch ring: ids, targets, resets
+  plan.batches = stepper.device_bytes() + update.device_bytes();
+  if (device.kind == DeviceKind::Cpu)  // the prefetch ring: ids, targets, resets
+    plan.batches += 6 * static_cast<std::size_t>(shape.numel()) * 9;
   plan.saved_peak = by_name(train.saved().peak());
   plan.scratch_peak = by_name(train.scratch().peak());
   plan.checkpoint = (4 + 2 * size_of(config.optimizer.moments)) * static_cast<std::size_t>(plan.parameters);

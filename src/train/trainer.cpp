@@ -11,7 +11,6 @@
 #include "rt/train/machine.h"
 #include "rt/train/micro_step.h"
 #include "rt/train/signals.h"
-#include "rt/train/update.h"
 
 namespace rt {
 
@@ -19,47 +18,53 @@ namespace fs = std::filesystem;
 
 Trainer::~Trainer() { log::close_file(); }
 
-StepResult Trainer::step() {
-  StepResult result;
-  result.lr = schedule_.at(static_cast<std::int64_t>(progress_.step));
-  const auto tokens = static_cast<double>(config_.batch.global_tokens);
+bool Trainer::give() {
   const ProfileRange range("step");
-  std::vector<data::Batch> batches;  // kept for the report, should something not be finite
+  const double per_token = 1.0 / static_cast<double>(config_.batch.global_tokens);
   for (int micro = 0; micro < loader_->micro_batches(); ++micro) {
-    if (SignalGuard::requested() != 0) {
-      result.interrupted = true;
-      return result;
-    }
-    batches.push_back(prefetcher_->next());
-    stepper_->give(view_of(batches.back()), 1.0 / tokens, micro == 0);
+    if (SignalGuard::requested() != 0) return false;
+    data::Batch batch = prefetcher_->next();
+    stepper_->give(view_of(batch), per_token, micro == 0);
+    prefetcher_->recycle(std::move(batch));
   }
-  store_->finish_grads(workspace_->ctx().stream);
-  // The one wait of a step: what it computed is looked at before any weight changes.
-  const NormResult norm = gradient_norm(workspace_->ctx(), store_->flat_grad());
-  const std::vector<double> sums = stepper_->losses();
-  double loss = 0;
-  for (std::size_t i = 0; i < sums.size(); ++i) {
-    loss += sums[i];
-    if (std::isfinite(loss)) continue;
-    const auto micro = static_cast<int>(i * batches.size() / sums.size());
-    stop_non_finite(batches, micro, format("loss {}", loss));
-  }
-  result.loss = loss / tokens;
-  result.grad_norm = std::sqrt(norm.sum_squares);
-  if (norm.non_finite > 0) {
-    stop_non_finite(batches, -1,
-                    format("{} gradients are not finite, loss {}", norm.non_finite, result.loss));
-  }
-  optimizer_->step(workspace_->ctx(),
-                   step_scalars(optimizer_->options(), result.lr, config_.optimizer.grad_clip,
-                                result.grad_norm, progress_.step + 1));
-  for (data::Batch& batch : batches) prefetcher_->recycle(std::move(batch));
+  update_->give(schedule_.at(static_cast<std::int64_t>(progress_.step)), progress_.step + 1,
+                stepper_->take_losses());
   ++progress_.step;
   progress_.tokens += static_cast<std::uint64_t>(config_.batch.global_tokens);
-  return result;
+  settled_ = false;
+  return true;
 }
 
-void Trainer::stop_non_finite(const std::vector<data::Batch>& batches, int micro, const std::string& what) {
+StepResult Trainer::settle() {
+  if (settled_) return settled_with_;
+  const StepReport report = update_->read();
+  if (report.halted != 0) stop_non_finite(report);
+  settled_ = true;
+  settled_with_ = {.loss = report.loss / static_cast<double>(config_.batch.global_tokens),
+                   .grad_norm = std::sqrt(report.sum_squares),
+                   .lr = schedule_.at(static_cast<std::int64_t>(progress_.step) - 1)};
+  return settled_with_;
+}
+
+StepResult Trainer::step() {
+  if (!give()) return {.interrupted = true};
+  return settle();
+}
+
+void Trainer::stop_non_finite(const StepReport& bad) {
+  // Weights and moments are those before the bad step, whatever was given after it: so is the rest from here
+  // on.
+  const std::uint64_t given = progress_.step - (bad.step - 1);
+  progress_.step -= given;
+  progress_.tokens -= given * static_cast<std::uint64_t>(config_.batch.global_tokens);
+  update_->forget();
+  prefetcher_->seek(progress_.step);
+  settled_ = true;
+
+  std::vector<data::Batch> batches;
+  batches.reserve(static_cast<std::size_t>(loader_->micro_batches()));
+  for (int micro = 0; micro < loader_->micro_batches(); ++micro)
+    batches.push_back(loader_->at(progress_.step, micro));
   const fs::path dir = dir_ / "bad";
   fs::create_directories(dir);
   std::vector<io::NamedTensor> tensors;
@@ -71,16 +76,27 @@ void Trainer::stop_non_finite(const std::vector<data::Batch>& batches, int micro
   }
   const fs::path file = dir / format("step-{}.safetensors", progress_.step);
   io::write_safetensors(file, tensors, {{"step", std::to_string(progress_.step)}});
-  const data::Batch& last = micro < 0 ? batches.back() : batches[static_cast<std::size_t>(micro)];
-  const std::uint64_t first = micro < 0 ? batches.front().first_sample : last.first_sample;
-  const std::uint64_t end = last.first_sample + static_cast<std::uint64_t>(last.B);
-  const fs::path saved = save();
-  fail(Exit::NonFinite, "step {}: {}{}, samples {} to {}. Weights untouched, saved to {}. Batch kept in {}.",
-       progress_.step, what, micro < 0 ? "" : format(" (micro {})", micro), first, end - 1, saved.string(),
-       file.string());
+  const fs::path saved = write_checkpoint();
+
+  const double loss = bad.loss / static_cast<double>(config_.batch.global_tokens);
+  std::string what = format("{} gradients are not finite, loss {}", bad.non_finite, loss);
+  std::uint64_t first = batches.front().first_sample, last = batches.back().first_sample;
+  if (bad.bad_loss >= 0) {
+    const std::int64_t micro = bad.bad_loss / plan_.micro_sequences;
+    what = format("loss {} (micro {})", loss, micro);
+    first = last = batches[static_cast<std::size_t>(micro)].first_sample;
+  }
+  fail(Exit::NonFinite, "step {}: {}, samples {} to {}. Weights untouched, saved to {}. Batch kept in {}.",
+       progress_.step, what, first, last + static_cast<std::uint64_t>(plan_.micro_sequences) - 1,
+       saved.string(), file.string());
 }
 
 fs::path Trainer::save() {
+  settle();
+  return write_checkpoint();
+}
+
+fs::path Trainer::write_checkpoint() {
   const ProfileRange range("checkpoint");
   progress_.seconds += elapsed();
   started_ = std::chrono::steady_clock::now();

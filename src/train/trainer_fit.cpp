@@ -31,8 +31,10 @@ bool Trainer::due(const config::Quantity& every) const {
 
 bool Trainer::out_of_time() const {
   if (!config_.budget.wall) return false;
-  // Leaves as long as the last evaluation took, so that saving happens before the deadline.
-  const double margin = last_eval_ ? last_eval_->seconds : 0.0;
+  // Leaves as long as the last evaluation took, so that saving happens before the deadline, and what a device
+  // may still need for the steps it was given.
+  double margin = last_eval_ ? last_eval_->seconds : 0.0;
+  if (!settled_) margin += Update::kStepsAhead * step_seconds_;
   return progress_.seconds + elapsed() + margin >= static_cast<double>(config_.budget.wall->count());
 }
 
@@ -47,10 +49,9 @@ Exit Trainer::fit() {
   if (config_.eval.at_start && progress_.step == 0 && !validate()) return finish(false);
   while (progress_.step < total) {
     if (out_of_time()) return finish(false);
-    const StepResult result = step();
-    if (result.interrupted) return finish(false);
-    const bool last = progress_.step == total;
-    report(result, last || due(config_.log.every));
+    if (!give()) return finish(false);
+    const bool last = progress_.step == total, log_line = last || due(config_.log.every);
+    if (log_line || device_.kind == DeviceKind::Cpu) report(settle(), log_line);
     if (!last && due(config_.eval.every) && !validate()) return finish(false);
     if (!last && due(config_.eval.samples.every)) sample();
     if (!last) save_if_due(false);
@@ -65,10 +66,12 @@ void Trainer::save_if_due(bool force) {
   if (force || by_step || by_time) save();
 }
 
+// Right after settling: between two reports lies the time of all steps between them.
 void Trainer::report(const StepResult& result, bool log_line) {
   const auto now = std::chrono::steady_clock::now();
   const double seconds = std::chrono::duration<double>(now - last_report_).count();
   const double rate = static_cast<double>(progress_.tokens - reported_tokens_) / std::max(seconds, 1e-9);
+  step_seconds_ = static_cast<double>(config_.batch.global_tokens) / rate;
   Progress p;
   p.step = static_cast<std::int64_t>(progress_.step);
   p.total = total_steps_.value_or(0);
@@ -116,6 +119,7 @@ void Trainer::pause(std::chrono::steady_clock::time_point begin) {
 }
 
 bool Trainer::validate() {
+  settle();
   const auto begin = std::chrono::steady_clock::now();
   for (const Corpus::Valid& valid : corpus_->valid()) {
     const auto result =
@@ -142,6 +146,7 @@ bool Trainer::validate() {
 void Trainer::sample() {
   const config::SamplesSection& options = config_.eval.samples;
   if (options.prompts.empty()) return;
+  settle();
   const auto begin = std::chrono::steady_clock::now();
   Session session(*model_, impl_of(device_), compute_dtype(config_));
   std::ofstream file(dir_ / "samples.txt", std::ios::app);
@@ -169,6 +174,7 @@ void Trainer::sample() {
 }
 
 Exit Trainer::finish(bool complete) {
+  settle();
   const int signal = SignalGuard::requested();
   const bool unsaved = !has_saved_ || saved_step_ != progress_.step;
   const auto begin = std::chrono::steady_clock::now();

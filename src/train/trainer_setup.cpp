@@ -124,7 +124,9 @@ void Trainer::build_model() {
   workspace_ = std::make_unique<Workspace>(device_, impl_of(device_), plan_.saved, plan_.scratch,
                                            plan_.grad_pool, root);
   // RT_SYNC waits after every kernel, which cannot be recorded.
-  stepper_ = std::make_unique<MicroStepper>(workspace_->ctx(), *objective_, *store_, !std::getenv("RT_SYNC"));
+  stepper_ = std::make_unique<MicroStepper>(workspace_->ctx(), *objective_, *store_, !std::getenv("RT_SYNC"),
+                                            config_.sequences_per_step());
+  update_ = std::make_unique<Update>(workspace_->ctx(), *store_, *optimizer_, config_.optimizer.grad_clip);
   data::LoaderOptions loader;
   loader.seq_len = config_.data.seq_len;
   loader.global_sequences = config_.sequences_per_step();

@@ -1,8 +1,9 @@
 #include "rt/train/update.h"
 
-#include <algorithm>
 #include <cmath>
+#include <cstring>
 
+#include "rt/core/device_api.h"
 #include "rt/core/host.h"
 
 namespace rt {
@@ -17,15 +18,55 @@ NormResult gradient_norm(ExecContext& ctx, const TensorView& flat_grad) {
   return result;
 }
 
-StepScalars step_scalars(const AdamWOptions& options, double lr, double clip, double norm, std::uint64_t t) {
+StepScalars step_scalars(const AdamWOptions& options, double lr, std::uint64_t t) {
   StepScalars scalars{};
   scalars.lr = static_cast<float>(lr);
   scalars.bias1 = static_cast<float>(1 - std::pow(options.beta1, static_cast<double>(t)));
   scalars.bias2 = static_cast<float>(1 - std::pow(options.beta2, static_cast<double>(t)));
-  scalars.grad_scale = static_cast<float>(clip > 0 ? std::min(1.0, clip / (norm + 1e-6)) : 1.0);
+  scalars.grad_scale = 1;
   scalars.step = t;
   scalars.rounding = options.rounding.child(t);
   return scalars;
 }
+
+Update::Update(ExecContext& ctx, ParamStore& store, AdamW& optimizer, double clip)
+    : ctx_(ctx),
+      store_(store),
+      optimizer_(optimizer),
+      clip_(clip),
+      scalars_(ctx.device, sizeof(StepScalars), kStepsAhead,
+               ctx.dry_run ? MemoryMode::Measure : MemoryMode::Live) {
+  const Shape shape{static_cast<std::int64_t>(sizeof(Memory))};
+  if (ctx.dry_run) {
+    buffer_.view = untouchable(shape, DType::U8, ctx.device);
+  } else {
+    buffer_ = Tensor(shape, DType::U8, ctx.device);
+  }
+  memory_ = reinterpret_cast<Memory*>(buffer_.view.data);
+}
+
+void Update::give(double lr, std::uint64_t t, const TensorView& losses) {
+  if (!ctx_.dry_run) store_.finish_grads(ctx_.stream);
+  global_norm(ctx_, store_.flat_grad(), &memory_->norm);
+  std::byte* const host = scalars_.next();
+  if (!ctx_.dry_run) {
+    const StepScalars scalars = step_scalars(optimizer_.options(), lr, t);
+    std::memcpy(host, &scalars, sizeof scalars);
+  }
+  auto* const scalars = reinterpret_cast<StepScalars*>(scalars_.send(ctx_.stream));
+  step_control(ctx_, {&memory_->norm, losses, clip_}, {scalars, &memory_->report});
+  optimizer_.step(ctx_, scalars);
+  scalars_.release(ctx_.stream);
+}
+
+StepReport Update::read() {
+  StepReport report{};
+  if (!ctx_.dry_run) fetch(ctx_, &report, &memory_->report, sizeof report);
+  return report;
+}
+
+void Update::forget() { device_api(ctx_.device.kind).fill(memory_, 0, sizeof(Memory), ctx_.stream.native()); }
+
+std::size_t Update::device_bytes() const { return scalars_.device_bytes() + sizeof(Memory); }
 
 }  // namespace rt

@@ -100,13 +100,15 @@ class Run {
   History train(const TensorView& tokens, const TensorView& targets, const Values& lr) {
     const Device device = device_of(options_.impl);
     Workspace plan(device, options_.impl);
-    step(plan.ctx(), batch(tokens, targets, 0), lr[0], 1);
+    Update planned(plan.ctx(), store_, optimizer_, recipe_.clip);
+    step(plan.ctx(), planned, batch(tokens, targets, 0), lr[0], 1);
     Workspace live(device, options_.impl, plan.saved().high_water(), plan.scratch().high_water(),
                    plan.grads().high_water());
+    Update update(live.ctx(), store_, optimizer_, recipe_.clip);
     History history;
     for (std::size_t i = 0; i < lr.size(); ++i) {
       const auto [loss, grad_norm] =
-          step(live.ctx(), batch(tokens, targets, static_cast<std::int64_t>(i)), lr[i], i + 1);
+          step(live.ctx(), update, batch(tokens, targets, static_cast<std::int64_t>(i)), lr[i], i + 1);
       history.loss.push_back(loss);
       history.grad_norm.push_back(grad_norm);
     }
@@ -120,15 +122,14 @@ class Run {
   }
 
   // t counts from 1.
-  std::pair<double, double> step(ExecContext& ctx, const BatchView& batch, double lr, std::uint64_t t) {
+  std::pair<double, double> step(ExecContext& ctx, Update& update, const BatchView& batch, double lr,
+                                 std::uint64_t t) {
     const auto count = static_cast<double>(batch.tokens.numel());
     store_.clear_grads();
     double loss = 0;
     for (const double sum : micro_step(ctx, objective_, batch, 1.0 / count)) loss += sum;
-    store_.finish_grads(ctx.stream);
-    const double norm = std::sqrt(gradient_norm(ctx, store_.flat_grad()).sum_squares);
-    if (!ctx.dry_run) optimizer_.step(ctx, step_scalars(recipe_.optimizer, lr, recipe_.clip, norm, t));
-    return {loss / count, norm};
+    update.give(lr, t, {});
+    return {loss / count, std::sqrt(update.read().sum_squares)};
   }
 
   ParamStore& store_;

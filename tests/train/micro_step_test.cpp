@@ -15,6 +15,7 @@ namespace {
 
 constexpr int kMicroBatches = 3;
 constexpr double kScale = 1.0 / 48;
+constexpr int kSequences = 6;  // of a step
 
 Device device() { return parse_device("auto"); }
 bool has_graphs() { return device().kind != DeviceKind::Cpu && cuda::graph_begin; }
@@ -86,10 +87,7 @@ class Toy {
     }
     return losses;
   }
-  void update(std::uint64_t number) {
-    store.finish_grads(ws->ctx().stream);
-    optimizer->step(ws->ctx(), step_scalars(AdamWOptions{}, 1e-3, 0, 1, number + 1));
-  }
+  void update(std::uint64_t number) { updates->give(1e-3, number + 1, {}); }
   std::vector<std::vector<double>> gradients() {
     ws->ctx().stream.synchronize();
     std::vector<std::vector<double>> all;
@@ -108,6 +106,7 @@ class Toy {
   std::unique_ptr<Counted> objective;
   std::unique_ptr<AdamW> optimizer;
   std::unique_ptr<MicroStepper> stepper;
+  std::unique_ptr<Update> updates;
 
  private:
   struct Sizes {
@@ -119,9 +118,12 @@ class Toy {
     const LanguageModel model(toy_spec().resolve(), store.root());
     store.allocate(MemoryMode::Measure);
     Counted objective(model, plan.ctx());
-    MicroStepper stepper(plan.ctx(), objective, store, true);
+    AdamW optimizer(store, {}, MemoryMode::Measure);
+    MicroStepper stepper(plan.ctx(), objective, store, true, kSequences);
+    Update updates(plan.ctx(), store, optimizer, 0);
     for (int call = 0; call < 3; ++call) {
       EXPECT_TRUE(stepper.run(HostBatch(3, 16, 0).view(), kScale, true).empty());
+      updates.give(1e-3, 1, {});
     }
     EXPECT_FALSE(stepper.replaying());
     return {plan.saved().high_water(), plan.scratch().high_water(), plan.grads().high_water()};
@@ -145,7 +147,8 @@ class Toy {
     ws = std::make_unique<Workspace>(device(), impl_of(device()), sizes.saved, sizes.scratch, sizes.grads);
     objective = std::make_unique<Counted>(model, ws->ctx());
     optimizer = std::make_unique<AdamW>(store, AdamWOptions{});
-    stepper = std::make_unique<MicroStepper>(ws->ctx(), *objective, store, graphs);
+    stepper = std::make_unique<MicroStepper>(ws->ctx(), *objective, store, graphs, kSequences);
+    updates = std::make_unique<Update>(ws->ctx(), store, *optimizer, 0);
   }
 };
 

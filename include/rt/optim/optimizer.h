@@ -13,7 +13,8 @@ namespace rt {
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
-  virtual void step(ExecContext& ctx, const StepScalars& scalars) = 0;
+  // `scalars` is on the device: what it holds when the work gets there counts.
+  virtual void step(ExecContext& ctx, const StepScalars* scalars) = 0;
   // Every tensor of state under "<kind>.<parameter>", in the parameter's shape: what a checkpoint stores and
   // restores, whatever the layout in memory.
   virtual void visit_state(const std::function<void(const std::string& name, const TensorView&)>& visit) = 0;
@@ -31,7 +32,7 @@ struct AdamWOptions {
 class AdamW final : public Optimizer {
  public:
   AdamW(ParamStore& store, const AdamWOptions& options, MemoryMode mode = MemoryMode::Live);
-  void step(ExecContext& ctx, const StepScalars& scalars) override;
+  void step(ExecContext& ctx, const StepScalars* scalars) override;
   void visit_state(const std::function<void(const std::string&, const TensorView&)>& visit) override;
   std::size_t state_bytes() const override;
   const AdamWOptions& options() const { return options_; }
@@ -40,8 +41,7 @@ class AdamW final : public Optimizer {
   ParamStore& store_;
   AdamWOptions options_;
   DType moments_;
-  Tensor m_, v_;    // (trainable_extent)
-  Tensor scalars_;  // one StepScalars, on the device
+  Tensor m_, v_;  // (trainable_extent)
 };
 
 }  // namespace rt

@@ -25,7 +25,7 @@ class Console {
   ~Console();
   Console(const Console&) = delete;
   Console& operator=(const Console&) = delete;
-  void step(const Progress& progress, bool log_line);  // every step; log_line at the logging interval
+  void step(const Progress& progress, bool log_line);  // of any step; log_line at the logging interval
   void say(const std::string& text);                   // printed as it is, on lines of its own
 
  private:

@@ -28,15 +28,18 @@ std::vector<double> micro_loss(ExecContext& ctx, Objective& objective, const Bat
 // that fails costs one log line.
 class MicroStepper {
  public:
-  MicroStepper(ExecContext& ctx, Objective& objective, ParamStore& store, bool graphs)
-      : ctx_(ctx), objective_(objective), store_(store), graphs_(graphs) {}
+  // `sequences`: the most whose losses are kept, those of an optimizer step. A dry run of ctx counts memory.
+  MicroStepper(ExecContext& ctx, Objective& objective, ParamStore& store, bool graphs,
+               std::int64_t sequences);
   // Gives one micro-step to the device and does not wait for it. `first`: of its optimizer step, when
   // gradients are overwritten and not added to.
   void give(const BatchView& batch, double grad_scale, bool first);
-  // The loss sums of all that was given since the last call, in order. Waits for the device.
-  std::vector<double> losses();
-  std::vector<double> run(const BatchView& batch, double grad_scale, bool first);  // give, then losses
+  // (n) on the device: the loss sums of all that was given since the last call, in order. Valid until more is
+  // given.
+  TensorView take_losses();
+  std::vector<double> run(const BatchView& batch, double grad_scale, bool first);  // give, then read them
   bool replaying() const { return kinds_[0].graph || kinds_[1].graph; }
+  std::size_t device_bytes() const;  // beside ctx's arenas
 
  private:
   // All that a recording depends on, but for contents of memory.
@@ -64,7 +67,7 @@ class MicroStepper {
   ParamStore& store_;
   bool graphs_;
   std::array<Kind, 2> kinds_;
-  Tensor kept_;  // loss sums on the device, not yet asked for
+  Tensor kept_;  // (sequences) loss sums
   std::int64_t kept_count_ = 0;
 };
 

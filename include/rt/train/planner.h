@@ -20,8 +20,8 @@ struct Plan {
   std::size_t gradients = 0;  // of parameters
   std::size_t optimizer = 0;
   std::size_t saved = 0, scratch = 0, grad_pool = 0;  // the arenas
-  std::size_t batches = 0;  // token buffers, as the next two on the CPU only: a device holds none of them
-  std::size_t data = 0;     // token files: mapped, and resident once they have been read
+  std::size_t batches = 0;                            // token buffers and what a step leaves for its update
+  std::size_t data = 0;     // token files, as the next on the CPU only: mapped, and resident once read
   std::size_t program = 0;  // code, libraries and threads, as resident when the plan was made
   std::vector<AllocRecord> saved_peak, scratch_peak;  // by name, largest first
   std::size_t checkpoint = 0;                         // bytes of one checkpoint

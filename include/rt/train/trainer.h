@@ -15,6 +15,7 @@
 #include "rt/train/micro_step.h"
 #include "rt/train/planner.h"
 #include "rt/train/run_state.h"
+#include "rt/train/update.h"
 
 namespace rt {
 
@@ -27,21 +28,30 @@ struct StepResult {
 
 // One run from start or resume to its end. Construction checks everything that can be checked (memory, disk,
 // data, stored config) before the first step.
+//
+// Steps are given to the device, which decides by itself whether a step may change the weights: not if its
+// loss or gradient is not finite, and then none that was given after it may. The host runs up to
+// Update::kStepsAhead steps ahead and learns of it when it settles: before it logs, evaluates, samples, saves
+// or ends. (The CPU has done a step when it has been given, and is settled with after each.)
 class Trainer {
  public:
   explicit Trainer(RunConfig config);
   ~Trainer();
 
-  // One optimizer step. Weights change only when the loss and every gradient are finite; otherwise the batch
-  // is kept under bad/, the state is saved and Exit::NonFinite thrown.
-  StepResult step();
+  // Gives one optimizer step and does not wait for it. False: a signal came, nothing will be updated, and the
+  // step will be run again.
+  bool give();
+  // Waits for what was given; the last step's result. When a step was not finite, everything is as before it,
+  // its batches are kept under bad/, the state is saved and Exit::NonFinite thrown.
+  StepResult settle();
+  StepResult step();  // give, then settle
   // Trains until the budget is spent (returns Exit::Ok), or a signal or the wall-clock budget stops it after
   // saving (Exit::Interrupted).
   Exit fit();
 
   std::filesystem::path save();
   const Plan& plan() const { return plan_; }
-  const RunProgress& progress() const { return progress_; }
+  const RunProgress& progress() const { return progress_; }  // counts the steps that were given
   ParamStore& parameters() { return *store_; }
   const std::filesystem::path& dir() const { return dir_; }
 
@@ -51,8 +61,8 @@ class Trainer {
   void build_model();
   void start_or_resume();
   void resume_from(const std::filesystem::path& checkpoint);
-  [[noreturn]] void stop_non_finite(const std::vector<data::Batch>& step_batches, int micro,
-                                    const std::string& what);
+  [[noreturn]] void stop_non_finite(const StepReport& bad);
+  std::filesystem::path write_checkpoint();
   bool validate();  // false: interrupted
   void sample();
   void report(const StepResult& result, bool log_line);
@@ -76,12 +86,15 @@ class Trainer {
   std::unique_ptr<AdamW> optimizer_;
   std::unique_ptr<Workspace> workspace_;
   std::unique_ptr<MicroStepper> stepper_;
+  std::unique_ptr<Update> update_;
   std::unique_ptr<data::Loader> loader_;
   std::unique_ptr<data::Prefetcher> prefetcher_;
   std::unique_ptr<MetricsFile> metrics_;
   Schedule schedule_;
   std::optional<std::int64_t> total_steps_;
   RunProgress progress_;
+  bool settled_ = true;
+  StepResult settled_with_;
   std::uint64_t saved_step_ = 0;
   bool has_saved_ = false;
   Yardstick yardstick_{};
@@ -89,6 +102,7 @@ class Trainer {
   std::chrono::steady_clock::time_point started_, last_save_, last_report_;
   std::uint64_t reported_tokens_ = 0;
   double reported_wait_ = 0;
+  double step_seconds_ = 0;  // as last reported
 };
 
 }  // namespace rt
