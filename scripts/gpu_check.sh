@@ -67,7 +67,7 @@ export RT_TEST_IMPL=cuda
 suites='*.MatchesReference*:*.DryRunIsExact:*.BitsDoNotMove:*.GradModes:*.SequenceSplit:*.Causality:Wkv7.LargerShapes*:Wkv7Chunk.*'
 step tests_ops 120 "$tree/tests/test_ops_gpu" --gtest_filter="$suites"
 step tests_cuda 60 "$tree/tests/test_cuda_gpu"
-step tests_train 60 "$tree/tests/test_train_gpu" --gtest_filter='Resume.*:MicroStepper.*'
+step tests_train 60 "$tree/tests/test_train_gpu" --gtest_filter='Resume.*:MicroStepper.*:RunAhead.*'
 for golden in "$root"/tests/golden/ops/*.safetensors "$root"/tests/golden/train/*.safetensors "$root"/tests/golden/models/*/; do
   name=$(basename "${golden%.safetensors}")
   for precision in f32 bf16; do

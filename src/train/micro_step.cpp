@@ -18,21 +18,16 @@ std::vector<double> read(ExecContext& ctx, const TensorView& sums) {
   return values;
 }
 
-// What a micro-step reads from the host and leaves for it, at the same addresses every time.
+// What a micro-step reads and leaves, at the same addresses every time.
 struct Staged {
   TensorView seed;
   BatchView batch;
   TensorView sums;  // backward releases the loss itself, so it is copied here
 };
 
-Staged stage_batch(ExecContext& ctx, const BatchView& batch, const TensorView& ones) {
-  return {stage(ctx, ones, "loss.seed"), on_device(ctx, batch),
-          ctx.saved.alloc(ones.shape, ones.dtype, "loss.sums")};
-}
-
-Tensor ones_for(ExecContext& ctx, const BatchView& batch) {
-  Tensor ones({batch.tokens.shape[0]}, accum_dtype(ctx));
-  for (std::int64_t b = 0; b < ones.view.numel(); ++b) set_element(ones.view, b, 1.0);
+Tensor ones_for(ExecContext& ctx, std::int64_t n) {
+  Tensor ones({n}, accum_dtype(ctx));
+  for (std::int64_t i = 0; i < n; ++i) set_element(ones.view, i, 1.0);
   return ones;
 }
 
@@ -55,8 +50,9 @@ BatchView on_device(ExecContext& ctx, const BatchView& batch) {
 std::vector<double> micro_step(ExecContext& ctx, Objective& objective, const BatchView& batch,
                                double grad_scale) {
   const ArenaScope saved(ctx.saved);
-  const Tensor ones = ones_for(ctx, batch);
-  const Staged at = stage_batch(ctx, batch, ones.view);
+  const Tensor ones = ones_for(ctx, batch.tokens.shape[0]);
+  const Staged at{stage(ctx, ones.view, "loss.seed"), on_device(ctx, batch),
+                  ctx.saved.alloc(ones.view.shape, ones.view.dtype, "loss.sums")};
   forward_backward(ctx, objective, at, grad_scale);
   return read(ctx, at.sums);
 }
@@ -70,15 +66,18 @@ std::vector<double> micro_loss(ExecContext& ctx, Objective& objective, const Bat
 
 MicroStepper::MicroStepper(ExecContext& ctx, Objective& objective, ParamStore& store, bool graphs,
                            std::int64_t sequences)
-    : ctx_(ctx), objective_(objective), store_(store), graphs_(graphs) {
+    : ctx_(ctx), objective_(objective), store_(store), graphs_(graphs), feed_(ctx) {
   if (ctx.dry_run) {
-    kept_.view = untouchable({sequences}, accum_dtype(ctx), ctx.device);
+    ones_.view = kept_.view = untouchable({sequences}, accum_dtype(ctx), ctx.device);
   } else {
+    ones_ = copy_to(ctx.device, ones_for(ctx, sequences).view);
     kept_ = Tensor({sequences}, accum_dtype(ctx), ctx.device);
   }
 }
 
-std::size_t MicroStepper::device_bytes() const { return kept_.view.nbytes(); }
+std::size_t MicroStepper::device_bytes() const {
+  return feed_.device_bytes() + ones_.view.nbytes() + kept_.view.nbytes();
+}
 
 MicroStepper::Key MicroStepper::key_of(const BatchView& batch, double grad_scale, const void* staged) const {
   Key key{batch.tokens.shape, static_cast<bool>(batch.reset), grad_scale, staged, {}};
@@ -126,8 +125,11 @@ void MicroStepper::give(const BatchView& batch, double grad_scale, bool first) {
     kept_count_ = 0;  // of a step that was given up
   }
   const ArenaScope saved(ctx_.saved);
-  const Tensor ones = ones_for(ctx_, batch);
-  const Staged at = stage_batch(ctx_, batch, ones.view);
+  const std::int64_t B = batch.tokens.shape[0];
+  RT_CHECK(kept_count_ + B <= kept_.view.numel(), "micro-steps: losses of {} sequences, made for {}",
+           kept_count_ + B, kept_.view.numel());
+  const TensorView seed = ones_.view.slice(0, 0, B), kept = kept_.view.slice(0, kept_count_, kept_count_ + B);
+  const Staged at{seed, feed_.give(batch), ctx_.saved.alloc(seed.shape, seed.dtype, "loss.sums")};
   const auto work = [&] {
     const ArenaScope scope(ctx_.saved);
     forward_backward(ctx_, objective_, at, grad_scale);
@@ -141,15 +143,8 @@ void MicroStepper::give(const BatchView& batch, double grad_scale, bool first) {
   } else {
     work();
   }
-  keep(at.sums);
-}
-
-void MicroStepper::keep(const TensorView& sums) {
-  const std::int64_t end = kept_count_ + sums.numel();
-  RT_CHECK(end <= kept_.view.numel(), "micro-steps: losses of {} sequences, made for {}", end,
-           kept_.view.numel());
-  if (!ctx_.dry_run) copy(kept_.view.slice(0, kept_count_, end), sums, ctx_.stream);
-  kept_count_ = end;
+  if (!ctx_.dry_run) copy(kept, at.sums, ctx_.stream);
+  kept_count_ += B;
 }
 
 TensorView MicroStepper::take_losses() { return kept_.view.slice(0, 0, std::exchange(kept_count_, 0)); }

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 
@@ -34,7 +35,8 @@ bool Trainer::out_of_time() const {
   // Leaves as long as the last evaluation took, so that saving happens before the deadline, and what a device
   // may still need for the steps it was given.
   double margin = last_eval_ ? last_eval_->seconds : 0.0;
-  if (!settled_) margin += Update::kStepsAhead * step_seconds_;
+  constexpr double kSteps = Update::kStepsAhead, kMicroSteps = BatchFeed::kAhead + 1;
+  if (!settled_) margin += step_seconds_ * std::min(kSteps, kMicroSteps / double(plan_.accumulation));
   return progress_.seconds + elapsed() + margin >= static_cast<double>(config_.budget.wall->count());
 }
 

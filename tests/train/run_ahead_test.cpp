@@ -92,11 +92,24 @@ TEST_F(RunAhead, NobodyWaitsBetweenSettlements) {
   for (int i = 0; i < 6; ++i) trainer.give();
   const emu::HostStops given = emu::host_stops();
   EXPECT_EQ(given.waits, before.waits);
+  EXPECT_EQ(given.pageable, before.pageable);
   EXPECT_GT(given.events, before.events) << "it may run ahead only so far";
   trainer.settle();
   EXPECT_EQ(emu::host_stops().waits, given.waits + 1);
   trainer.settle();
   EXPECT_EQ(emu::host_stops().waits, given.waits + 1);
+}
+
+TEST_F(RunAhead, ThePlanIsWhatTheDeviceHolds) {
+  if (!emu::device_bytes) GTEST_SKIP() << "counted by the emulation";
+  const std::size_t before = emu::device_bytes();
+  for (const DType moments : {DType::F32, DType::BF16}) {
+    RunConfig c = config(std::string(name(moments)));
+    c.optimizer.moments = moments;
+    Trainer trainer(c);
+    for (int i = 0; i < 3; ++i) trainer.give();
+    EXPECT_EQ(emu::device_bytes() - before, trainer.plan().total());
+  }
 }
 
 // The first step makes weights of 1e30, the second has no finite loss: whatever was given after it.

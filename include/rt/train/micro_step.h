@@ -6,6 +6,7 @@
 
 #include "rt/core/graph.h"
 #include "rt/nn/param_store.h"
+#include "rt/train/batch_feed.h"
 #include "rt/train/objective.h"
 
 namespace rt {
@@ -31,8 +32,8 @@ class MicroStepper {
   // `sequences`: the most whose losses are kept, those of an optimizer step. A dry run of ctx counts memory.
   MicroStepper(ExecContext& ctx, Objective& objective, ParamStore& store, bool graphs,
                std::int64_t sequences);
-  // Gives one micro-step to the device and does not wait for it. `first`: of its optimizer step, when
-  // gradients are overwritten and not added to.
+  // Gives one micro-step to the device, which it waits for no more than BatchFeed does; `batch` is then free
+  // for reuse. `first`: of its optimizer step, when gradients are overwritten and not added to.
   void give(const BatchView& batch, double grad_scale, bool first);
   // (n) on the device: the loss sums of all that was given since the last call, in order. Valid until more is
   // given.
@@ -60,13 +61,14 @@ class MicroStepper {
   Key key_of(const BatchView& batch, double grad_scale, const void* staged) const;
   bool should_record(Kind& kind, const Key& key);
   void record(Kind& kind, const std::function<void()>& work);
-  void keep(const TensorView& sums);
 
   ExecContext& ctx_;
   Objective& objective_;
   ParamStore& store_;
   bool graphs_;
+  BatchFeed feed_;
   std::array<Kind, 2> kinds_;
+  Tensor ones_;  // (sequences) what losses are seeded with
   Tensor kept_;  // (sequences) loss sums
   std::int64_t kept_count_ = 0;
 };

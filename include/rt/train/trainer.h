@@ -30,9 +30,10 @@ struct StepResult {
 // data, stored config) before the first step.
 //
 // Steps are given to the device, which decides by itself whether a step may change the weights: not if its
-// loss or gradient is not finite, and then none that was given after it may. The host runs up to
-// Update::kStepsAhead steps ahead and learns of it when it settles: before it logs, evaluates, samples, saves
-// or ends. (The CPU has done a step when it has been given, and is settled with after each.)
+// loss or gradient is not finite, and then none that was given after it may. The host runs at most
+// Update::kStepsAhead steps and BatchFeed::kAhead micro-steps ahead, and learns of it when it settles: before
+// it logs, evaluates, samples, saves or ends. (The CPU has done a step when it has been given, and is settled
+// with after each.)
 class Trainer {
  public:
   explicit Trainer(RunConfig config);
