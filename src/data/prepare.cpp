@@ -12,15 +12,15 @@ namespace {
 constexpr std::size_t kPiece = std::size_t{1} << 20;
 constexpr std::uint64_t kProgressEvery = std::uint64_t{8} << 20;
 
-// `text` in pieces of about 1 MiB cut between UTF-8 characters, so that a huge document needs little memory.
+// `text` in pieces of about 1 MiB, so that a huge document needs little memory. `visit(piece, last, offset)`
+// returns how much of the piece it took; what it left comes again with more behind it.
 template <class F>
-void for_each_piece(std::string_view text, bool may_cut, F&& visit) {
-  std::size_t begin = 0;
-  while (begin < text.size()) {
-    std::size_t end = may_cut ? std::min(text.size(), begin + kPiece) : text.size();
-    for (int back = 0; back < 3 && end < text.size() && (text[end] & 0xC0) == 0x80; ++back) --end;
-    visit(text.substr(begin, end - begin), begin);
-    begin = end;
+void for_each_piece(std::string_view text, F&& visit) {
+  for (std::size_t begin = 0, length = kPiece; begin < text.size();) {
+    const std::string_view piece = text.substr(begin, length);
+    const std::size_t taken = visit(piece, begin + piece.size() == text.size(), begin);
+    begin += taken;
+    length = taken > 0 ? kPiece : 2 * length;
   }
 }
 
@@ -70,8 +70,8 @@ std::unique_ptr<Tokenizer> vocabulary_of(const InputList& list, const PrepareOpt
   Pass(list, options, progress)
       .run(
           [&](const Document& d) {
-            for_each_piece(d.text, true, [&](std::string_view piece, std::size_t at) {
-              vocabulary.add(piece, d.base + at);
+            for_each_piece(d.text, [&](std::string_view piece, bool last, std::size_t at) {
+              return vocabulary.add(piece, last, d.base + at);
             });
           },
           [](const std::string&, const std::string&) {});
@@ -91,10 +91,11 @@ PrepareReport write_tokens(const InputList& list, const fs::path& output, const 
       .run(
           [&](const Document& d) {
             writer.begin_document();
-            for_each_piece(d.text, tokenizer.context_free(), [&](std::string_view piece, std::size_t at) {
+            for_each_piece(d.text, [&](std::string_view piece, bool last, std::size_t at) {
               ids.clear();
-              tokenizer.encode_to(piece, d.base + at, ids);
+              const std::size_t taken = tokenizer.encode_some(piece, last, d.base + at, ids);
               writer.append(ids);
+              return taken;
             });
             report.empty_documents += d.text.empty();
             progress.documents = writer.documents();

@@ -72,7 +72,7 @@ StoriesReport write_stories(const std::filesystem::path& dir, const Tokenizer& t
     const std::string text = story(options.seed, options.first + report.stories++);
     report.bytes += text.size();
     ids.clear();
-    tokenizer.encode_to(text, 0, ids);
+    tokenizer.encode_some(text, true, 0, ids);
     writer.begin_document();
     writer.append(ids);
     if (options.progress && writer.tokens() - reported >= kProgressEvery) {

@@ -25,14 +25,18 @@ constexpr char32_t kReplacement = 0xFFFD;
        hex16(byte).substr(14), base + at);
 }
 
+// Returns where it stopped: at the end, or unless `last` before a character that is not all there.
 template <class F>
-void for_each_character(std::string_view text, std::uint64_t base, F&& visit) {
-  for (std::size_t at = 0; at < text.size();) {
+std::size_t for_each_character(std::string_view text, bool last, std::uint64_t base, F&& visit) {
+  std::size_t at = 0;
+  while (at < text.size()) {
     const Utf8Step step = utf8_step(text, at);
+    if (step.state == Utf8State::Incomplete && !last) break;
     if (step.state != Utf8State::Valid) fail_utf8(text, at, base);
     visit(step.code, at);
     at += step.length;
   }
+  return at;
 }
 
 class ByteTokenizer final : public Tokenizer {
@@ -42,11 +46,12 @@ class ByteTokenizer final : public Tokenizer {
   }
   std::string_view type() const override { return "bytes"; }
   std::int64_t vocab_size() const override { return 256; }
-  bool context_free() const override { return true; }
   std::string to_json() const override { return R"({"type":"bytes"})"; }
-  void encode_to(std::string_view text, std::uint64_t, std::vector<std::int32_t>& out) const override {
+  std::size_t encode_some(std::string_view text, bool, std::uint64_t,
+                          std::vector<std::int32_t>& out) const override {
     out.reserve(out.size() + text.size());
     for (const char c : text) out.push_back(static_cast<unsigned char>(c));
+    return text.size();
   }
   std::string_view decode_bytes(std::int32_t id) const override {
     if (id < 0 || id > 255) fail_id(*this, id);
@@ -70,16 +75,16 @@ class CharTokenizer final : public Tokenizer {
   }
   std::string_view type() const override { return "chars"; }
   std::int64_t vocab_size() const override { return static_cast<std::int64_t>(codes_.size()); }
-  bool context_free() const override { return true; }
   std::string to_json() const override {
     nlohmann::ordered_json json;
     json["type"] = "chars";
     json["chars"] = text_;
     return json.dump();
   }
-  void encode_to(std::string_view text, std::uint64_t base, std::vector<std::int32_t>& out) const override {
+  std::size_t encode_some(std::string_view text, bool last, std::uint64_t base,
+                          std::vector<std::int32_t>& out) const override {
     out.reserve(out.size() + text.size());
-    for_each_character(text, base, [&](char32_t code, std::size_t at) {
+    return for_each_character(text, last, base, [&](char32_t code, std::size_t at) {
       const std::int32_t id = find(code);
       if (id < 0) {
         fail(Exit::Data,
@@ -115,7 +120,7 @@ std::uint64_t Tokenizer::fingerprint() const { return xxh3(to_json()); }
 
 std::vector<std::int32_t> Tokenizer::encode(std::string_view text) const {
   std::vector<std::int32_t> ids;
-  encode_to(text, 0, ids);
+  encode_some(text, true, 0, ids);
   return ids;
 }
 
@@ -127,9 +132,9 @@ std::string Tokenizer::decode(std::span<const std::int32_t> ids) const {
 
 std::unique_ptr<Tokenizer> make_byte_tokenizer() { return std::make_unique<ByteTokenizer>(); }
 
-void CharVocabulary::add(std::string_view text, std::uint64_t base) {
+std::size_t CharVocabulary::add(std::string_view text, bool last, std::uint64_t base) {
   std::array<bool, 128> ascii{};  // spares the set one lookup per byte of plain text
-  for_each_character(text, base, [&](char32_t code, std::size_t) {
+  const std::size_t taken = for_each_character(text, last, base, [&](char32_t code, std::size_t) {
     if (code < ascii.size()) {
       ascii[code] = true;
     } else {
@@ -139,6 +144,7 @@ void CharVocabulary::add(std::string_view text, std::uint64_t base) {
   for (std::size_t i = 0; i < ascii.size(); ++i) {
     if (ascii[i]) codes_.insert(static_cast<char32_t>(i));
   }
+  return taken;
 }
 
 std::unique_ptr<Tokenizer> CharVocabulary::build() const {
@@ -159,7 +165,7 @@ std::unique_ptr<Tokenizer> tokenizer_from_json(std::string_view json, std::strin
   }
   const auto text = parsed["chars"].get<std::string>();
   std::vector<char32_t> codes;
-  for_each_character(text, 0, [&](char32_t code, std::size_t) { codes.push_back(code); });
+  for_each_character(text, true, 0, [&](char32_t code, std::size_t) { codes.push_back(code); });
   if (codes.empty() || !std::is_sorted(codes.begin(), codes.end(), std::less_equal<>{})) {
     fail(Exit::Data, "{}: the characters of a chars tokenizer must be ascending and without repeats", where);
   }

@@ -39,7 +39,7 @@ TEST(CharTokenizer, UnseenCharacterIsNamedWithItsOffset) {
   expect_contains(what, "U+00E9");
   expect_contains(what, "byte 2");
   std::vector<std::int32_t> ids;
-  expect_contains(error_of([&] { t->encode_to("abX", 1000, ids); }), "'X' (U+0058) at byte 1002");
+  expect_contains(error_of([&] { t->encode_some("abX", true, 1000, ids); }), "'X' (U+0058) at byte 1002");
 }
 
 TEST(CharTokenizer, InvalidUtf8IsRefusedWithByteAndOffset) {
@@ -53,6 +53,23 @@ TEST(CharTokenizer, InvalidUtf8IsRefusedWithByteAndOffset) {
     error_of([&] { chars_of("abc")->encode(text); });
   }
   error_of([] { CharVocabulary().build(); });
+}
+
+TEST(Tokenizer, PiecesOfATextGiveItsIds) {
+  const std::string text = "a\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80z";
+  const std::unique_ptr<Tokenizer> tokenizers[] = {chars_of(text), make_byte_tokenizer()};
+  for (const auto& t : tokenizers) {
+    for (std::size_t length = 1; length <= text.size(); ++length) {
+      std::vector<std::int32_t> ids;
+      for (std::size_t at = 0, shown = length; at < text.size();) {
+        const bool last = at + shown >= text.size();
+        const std::size_t taken = t->encode_some(std::string_view(text).substr(at, shown), last, at, ids);
+        shown = taken > 0 ? length : shown + 1;
+        at += taken;
+      }
+      EXPECT_EQ(ids, t->encode(text)) << t->type() << " in pieces of " << length;
+    }
+  }
 }
 
 TEST(Tokenizer, JsonRoundTripKeepsFingerprint) {

@@ -17,14 +17,15 @@ class Tokenizer {
 
   virtual std::string_view type() const = 0;  // "bytes" | "chars"
   virtual std::int64_t vocab_size() const = 0;
-  // Appends the ids of `text` to `out`. `base` is where the text starts in its file: it is added to the byte
-  // offsets in error messages (Exit::Data), and to nothing else.
-  virtual void encode_to(std::string_view text, std::uint64_t base, std::vector<std::int32_t>& out) const = 0;
+  // Appends the ids of a prefix of `text` to `out` and returns the length of that prefix in bytes: as much as
+  // is certain whatever text may follow, all of it when `last`. Calls that each start where the one before
+  // stopped give the ids of the whole text, so that a text of any length needs little memory; 0 means that
+  // more of it must be shown. `base` is where the text starts in its file: it is added to the byte offsets in
+  // error messages (Exit::Data), and to nothing else.
+  virtual std::size_t encode_some(std::string_view text, bool last, std::uint64_t base,
+                                  std::vector<std::int32_t>& out) const = 0;
   // The bytes of one token, alive as long as the tokenizer. Exit::Data when the id is outside the vocabulary.
   virtual std::string_view decode_bytes(std::int32_t id) const = 0;
-  // True when encode(a + b) = encode(a) + encode(b) for every cut between two characters, so that a long text
-  // may be encoded in pieces.
-  virtual bool context_free() const = 0;
   // All there is to know, canonical: equal tokenizers give equal text. See tokenizer_from_json.
   virtual std::string to_json() const = 0;
 
@@ -39,7 +40,8 @@ std::unique_ptr<Tokenizer> make_byte_tokenizer();
 // Collects the characters of a corpus. Invalid UTF-8 throws Exit::Data with the byte offset (plus `base`).
 class CharVocabulary {
  public:
-  void add(std::string_view text, std::uint64_t base = 0);
+  // Returns how much it took: all of `text`, or unless `last` all but a character that is cut off by its end.
+  std::size_t add(std::string_view text, bool last = true, std::uint64_t base = 0);
   std::size_t size() const { return codes_.size(); }
   // id = rank of the code point among those seen. Exit::Data when nothing was seen.
   std::unique_ptr<Tokenizer> build() const;
