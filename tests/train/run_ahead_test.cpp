@@ -23,7 +23,7 @@ using testing::file_bytes;
 using testing::TempDir;
 using testing::toy_config;
 
-constexpr int kSteps = 12;
+constexpr int kSteps = 6;
 
 class RunAhead : public ::testing::Test {
  protected:
@@ -58,10 +58,15 @@ class RunAhead : public ::testing::Test {
 };
 
 TEST_F(RunAhead, ChangesNoBit) {
-  const std::string want = waited_for(config("waits"), kSteps);
+  const auto with_bf16_moments = [&](const std::string& run) {
+    RunConfig c = config(run);
+    c.optimizer.moments = DType::BF16;
+    return c;
+  };
+  const std::string want = waited_for(with_bf16_moments("waits"), kSteps);
   for (std::uint64_t seed = 0; seed < 3; ++seed) {
     be_lazy(seed);
-    Trainer trainer(config("ahead" + std::to_string(seed)));
+    Trainer trainer(with_bf16_moments("ahead" + std::to_string(seed)));
     while (trainer.progress().step < kSteps) ASSERT_TRUE(trainer.give());
     EXPECT_TRUE(bits(trainer.save()) == want) << seed;
   }
@@ -75,7 +80,7 @@ TEST_F(RunAhead, SettlingTellsTheLastStep) {
   }
   be_lazy();
   Trainer trainer(config("ahead"));
-  for (const std::size_t steps : {1u, 4u, 5u, 12u}) {
+  for (const std::size_t steps : {1u, 4u, 5u, 6u}) {
     while (trainer.progress().step < steps) trainer.give();
     for (int again = 0; again < 2; ++again) EXPECT_EQ(trainer.settle().loss, want[steps - 1]);
   }
@@ -179,7 +184,7 @@ TEST_F(RunAhead, LogsTheStepsItLogs) {
     for (int i = 0; i < kSteps; ++i) want.push_back(trainer.step().loss);
   }
   RunConfig c = config("ahead");
-  c.log.every = config::steps(5);
+  c.log.every = config::steps(4);
   be_lazy();
   {
     Trainer trainer(c);
@@ -194,7 +199,7 @@ TEST_F(RunAhead, LogsTheStepsItLogs) {
     EXPECT_EQ(entry["loss"].get<double>(), want.at(logged.back() - 1)) << line;
     EXPECT_GT(entry["tokens_per_s"].get<double>(), 0) << line;
   }
-  EXPECT_EQ(logged, (std::vector<std::size_t>{5, 10, 12}));
+  EXPECT_EQ(logged, (std::vector<std::size_t>{4, 6}));
 }
 
 }  // namespace
