@@ -3,7 +3,8 @@
 
 // A row (value index i) or column (key index j) of a head's N x N matrix in the registers of Parts
 // neighbouring lanes, Count elements each. Groups of four are dealt out in turn, so that the lanes read
-// neighbouring 16 bytes of shared memory. Elements from N on are zero.
+// neighbouring 16 bytes of shared memory. Elements from N on are zero. Loops over tokens and over what a tile holds
+// are not unrolled: what they do for a token is long enough, and compiling them took minutes.
 namespace rt::cuda::wkv7_impl {
 
 template <int Count, int Parts>
@@ -97,6 +98,7 @@ struct KeyTile {
   __device__ __forceinline__ float* b() const { return base + 4 * kEach; }
   template <class T>
   __device__ __forceinline__ void load(const Inputs<T>& in, int head, std::int64_t t0, int count) const {
+#pragma unroll 1
     for (int i = static_cast<int>(threadIdx.x); i < count * L::kWidth; i += L::kThreads) {
       const int j = i % L::kWidth;
       const std::int64_t at = in.first(head) + (t0 + i / L::kWidth) * in.C + j;

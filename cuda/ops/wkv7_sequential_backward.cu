@@ -44,6 +44,7 @@ __global__ void __launch_bounds__(Lane<Count, Parts>::kThreads)
     __syncthreads();
     keys.load(in, head, t0, count);
     __syncthreads();
+#pragma unroll 1
     for (int u = count; u-- > 0;) {
       const std::int64_t t = t0 + u, at = first + t * in.C + row;
       lane.add(dS, x.dy && live ? to_float(x.dy[at]) : 0, keys.r() + u * kWidth);
@@ -72,6 +73,7 @@ struct ColumnTile {
                        int count) const {
     const int column0 = static_cast<int>(blockIdx.y) * L::kLines;
     __syncthreads();
+#pragma unroll 1
     for (int i = static_cast<int>(threadIdx.x); i < count * L::kWidth; i += L::kThreads) {
       const int row = i % L::kWidth;
       const std::int64_t at = in.first(head) + (t0 + i / L::kWidth) * in.C + row;
@@ -81,6 +83,7 @@ struct ColumnTile {
       dy[i] = has && x.dy ? to_float(x.dy[at]) : 0;
       dsa[i] = has ? x.dsa[at] : 0;
     }
+#pragma unroll 1
     for (int i = static_cast<int>(threadIdx.x); i < count * L::kLines; i += L::kThreads) {
       const int column = column0 + i % L::kLines;
       const std::int64_t at = in.first(head) + (t0 + i / L::kLines) * in.C + column;
@@ -138,10 +141,12 @@ struct Columns {
   // Calls f(token, index in the tile) for tokens [begin, end), forwards or backwards.
   template <bool Backwards, class F>
   __device__ __forceinline__ void for_tokens(std::int64_t begin, std::int64_t end, const F& f) const {
+#pragma unroll 1
     for (std::int64_t done = begin; done < end; done += kTile) {
       const std::int64_t t0 = Backwards ? begin + (end - 1 - begin) / kTile * kTile - (done - begin) : done;
       const int count = static_cast<int>(end - t0 < kTile ? end - t0 : kTile);
       tile.load(in, x, head, t0, count);
+#pragma unroll 1
       for (int i = 0; i < count; ++i) {
         const int u = Backwards ? count - 1 - i : i;
         f(t0 + u, u);

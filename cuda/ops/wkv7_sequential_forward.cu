@@ -31,11 +31,13 @@ __global__ void __launch_bounds__(Lane<Count, Parts>::kThreads)
     const int count = static_cast<int>(in.T_ - t0 < kTile ? in.T_ - t0 : kTile);
     __syncthreads();
     keys.load(in, head, t0, count);
+#pragma unroll 1
     for (int i = static_cast<int>(threadIdx.x); i < count * L::kLines; i += L::kThreads) {
       const int line = row0 + i % L::kLines;
       v[i] = line < N ? to_float(in.v[first + (t0 + i / L::kLines) * in.C + line]) : 0;
     }
     __syncthreads();
+#pragma unroll 1
     for (int u = 0; u < count; ++u) {
       const std::int64_t t = t0 + u;
       if (out.chunk_states && t > 0 && t % kWkv7Chunk == 0) {
