@@ -40,23 +40,18 @@ float widen_small(unsigned bits, int exponent_bits, int mantissa_bits, bool has_
 
 template <class T>
 struct Plain {
-  static constexpr std::ptrdiff_t size = sizeof(T);
   static T load(const std::byte* p) { return load_bits<T>(p); }
 };
 struct Bf16Source {
-  static constexpr std::ptrdiff_t size = 2;
   static float load(const std::byte* p) { return static_cast<float>(load_bits<bf16>(p)); }
 };
 struct F16Source {
-  static constexpr std::ptrdiff_t size = 2;
   static float load(const std::byte* p) { return widen_small(load_bits<std::uint16_t>(p), 5, 10, true); }
 };
 struct F8e5m2Source {
-  static constexpr std::ptrdiff_t size = 1;
   static float load(const std::byte* p) { return widen_small(load_bits<std::uint8_t>(p), 5, 2, true); }
 };
 struct F8e4m3Source {
-  static constexpr std::ptrdiff_t size = 1;
   static float load(const std::byte* p) { return widen_small(load_bits<std::uint8_t>(p), 4, 3, false); }
 };
 
@@ -101,18 +96,50 @@ Converted assign(From value, std::byte* to) {
   return Converted::Yes;
 }
 
-// Calls row(source pointer, first output index) for each innermost row, in row-major order.
-template <class Row>
-Converted for_each_row(const std::byte* from, std::ptrdiff_t element, const Shape& shape,
-                       const Strides& strides, Row row) {
+// `width` elements, each `step` bytes behind the one before, to dense ones at `to`.
+using Row = Converted (*)(const std::byte* from, std::ptrdiff_t step, std::int64_t width, std::byte* to);
+
+template <class Source, class To>
+Converted convert_row(const std::byte* from, std::ptrdiff_t step, std::int64_t width, std::byte* to) {
+  for (std::int64_t i = 0; i < width; ++i, to += sizeof(To)) {
+    const auto result = assign<To>(Source::load(from + i * step), to);
+    if (result != Converted::Yes) return result;
+  }
+  return Converted::Yes;
+}
+
+template <std::ptrdiff_t Size>
+Converted copy_row(const std::byte* from, std::ptrdiff_t step, std::int64_t width, std::byte* to) {
+  if (step == Size) {
+    std::memcpy(to, from, static_cast<std::size_t>(width * Size));
+  } else {
+    for (std::int64_t i = 0; i < width; ++i) std::memcpy(to + i * Size, from + i * step, Size);
+  }
+  return Converted::Yes;
+}
+
+Row copy_of(std::size_t size) {
+  switch (size) {
+    case 1: return copy_row<1>;
+    case 2: return copy_row<2>;
+    case 4: return copy_row<4>;
+    default: return copy_row<8>;
+  }
+}
+
+// Both sizes are of an element, in bytes; the innermost rows are taken in row-major order.
+Converted for_each_row(const std::byte* from, std::ptrdiff_t from_size, const Shape& shape,
+                       const Strides& strides, std::byte* to, std::ptrdiff_t to_size, Row row) {
   const std::int64_t n = shape.numel();
   const int rank = shape.rank();
   const std::int64_t width = rank > 0 ? shape.back() : 1;
+  const std::ptrdiff_t step = rank > 0 ? strides.back() * from_size : from_size;
   Shape index = shape;
   for (int d = 0; d < rank; ++d) index[d] = 0;
   std::int64_t offset = 0;
   for (std::int64_t done = 0; done < n; done += width) {
-    if (const auto result = row(from + offset * element, done); result != Converted::Yes) return result;
+    const auto result = row(from + offset * from_size, step, width, to + done * to_size);
+    if (result != Converted::Yes) return result;
     for (int d = rank - 2; d >= 0; --d) {
       offset += strides[d];
       if (++index[d] < shape[d]) break;
@@ -123,53 +150,27 @@ Converted for_each_row(const std::byte* from, std::ptrdiff_t element, const Shap
   return Converted::Yes;
 }
 
-template <class Source, class To>
-Converted convert_as(const std::byte* from, const Shape& shape, const Strides& strides, std::byte* to) {
-  const std::int64_t width = shape.rank() > 0 ? shape.back() : 1;
-  const std::int64_t step = shape.rank() > 0 ? strides.back() : 1;
-  return for_each_row(from, Source::size, shape, strides, [&](const std::byte* row, std::int64_t first) {
-    std::byte* out = to + first * static_cast<std::ptrdiff_t>(sizeof(To));
-    for (std::int64_t i = 0; i < width; ++i, out += sizeof(To)) {
-      const auto result = assign<To>(Source::load(row + i * step * Source::size), out);
-      if (result != Converted::Yes) return result;
-    }
-    return Converted::Yes;
-  });
-}
-
-Converted copy_elements(const std::byte* from, std::size_t element, const Shape& shape,
-                        const Strides& strides, std::byte* to) {
-  const auto width = static_cast<std::size_t>(shape.rank() > 0 ? shape.back() : 1);
-  const std::int64_t step = shape.rank() > 0 ? strides.back() : 1;
-  const auto size = static_cast<std::ptrdiff_t>(element);
-  return for_each_row(from, size, shape, strides, [&](const std::byte* row, std::int64_t first) {
-    std::byte* out = to + first * size;
-    if (step == 1) {
-      std::memcpy(out, row, width * element);
-    } else {
-      for (std::size_t i = 0; i < width; ++i) {
-        std::memcpy(out + i * element, row + static_cast<std::ptrdiff_t>(i) * step * size, element);
-      }
-    }
-    return Converted::Yes;
-  });
-}
-
 }  // namespace
 
 Converted convert(const std::byte* from, FileDType from_type, const Shape& shape, const Strides& strides,
                   std::byte* to, FileDType to_type) {
   if (shape.numel() == 0) return Converted::Yes;
-  if (from_type == to_type) return copy_elements(from, size_of(from_type), shape, strides, to);
+  const auto from_size = static_cast<std::ptrdiff_t>(size_of(from_type));
+  if (from_type == to_type) {
+    return for_each_row(from, from_size, shape, strides, to, from_size, copy_of(size_of(from_type)));
+  }
   return with_source(from_type, [&](auto source) {
     using Source = decltype(source);
+    const auto as = [&]<class To>(To*) {
+      return for_each_row(from, from_size, shape, strides, to, sizeof(To), convert_row<Source, To>);
+    };
     switch (to_type) {
-      case FileDType::F64: return convert_as<Source, double>(from, shape, strides, to);
-      case FileDType::BF16: return convert_as<Source, bf16>(from, shape, strides, to);
-      case FileDType::I64: return convert_as<Source, std::int64_t>(from, shape, strides, to);
-      case FileDType::I32: return convert_as<Source, std::int32_t>(from, shape, strides, to);
-      case FileDType::U8: return convert_as<Source, std::uint8_t>(from, shape, strides, to);
-      default: return convert_as<Source, float>(from, shape, strides, to);
+      case FileDType::F64: return as(static_cast<double*>(nullptr));
+      case FileDType::BF16: return as(static_cast<bf16*>(nullptr));
+      case FileDType::I64: return as(static_cast<std::int64_t*>(nullptr));
+      case FileDType::I32: return as(static_cast<std::int32_t*>(nullptr));
+      case FileDType::U8: return as(static_cast<std::uint8_t*>(nullptr));
+      default: return as(static_cast<float*>(nullptr));
     }
   });
 }
