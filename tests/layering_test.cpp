@@ -45,6 +45,7 @@ const std::vector<Owned> kThirdParty = {
     {{"nlohmann/"}, {"src/data/", "src/io/", "src/train/", "src/apps/", "tests/"}},
     {{"Eigen/", "unsupported/Eigen/", "dnnl*", "oneapi/", "omp.h"}, {"src/ops/cpu/"}},
     {{"xxhash.h"}, {"src/data/", "src/io/"}},
+    {{"pcre2.h"}, {"src/data/regex_splitter.cpp"}},
     {{"CLI/"}, {"src/apps/"}},
     {{"gtest/"}, {"tests/"}},
     {{"cuda*", "cublas*", "nccl.h", "nvtx3/", "mma.h"}, {"cuda/"}},
@@ -59,6 +60,7 @@ const std::vector<Owned> kThirdParty = {
 const std::map<std::string, Texts> kFlags = {
     {"RT_CUDA_EMULATION", {"cuda/device.h", "cuda/core/", "cuda/emulation/", "tests/cuda/"}},
     {"RT_WITH_ONEDNN", {"src/ops/cpu/"}},
+    {"RT_WITH_PCRE2", {"src/data/regex_splitter.cpp"}},
 };
 
 constexpr std::int64_t kMaxLines = 300;

@@ -15,8 +15,8 @@ constexpr Verb kVerbs[] = {
     {"stories", "generate tiny stories: token data, or text on stdout", data_stories_main},
     {"inspect", "what a token directory holds", data_inspect_main},
     {"verify", "check every checksum and token of a token directory", data_verify_main},
-    {"encode", "text on stdin to token ids on stdout", data_encode_main},
-    {"decode", "token ids on stdin to text on stdout", data_decode_main},
+    {"encode", "bytes on stdin to token ids on stdout", data_encode_main},
+    {"decode", "token ids on stdin to bytes on stdout", data_decode_main},
 };
 
 }  // namespace

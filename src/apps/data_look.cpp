@@ -1,7 +1,5 @@
-// rwkv data inspect, verify, encode, decode.
+// rwkv data inspect, verify.
 #include <cstdio>
-#include <iostream>
-#include <iterator>
 
 #include "apps/data.h"
 #include "apps/model_options.h"
@@ -35,15 +33,6 @@ void print_set(const data::TokenSet& set) {
   std::vector<std::int32_t> ids(static_cast<std::size_t>(std::min<std::uint64_t>(end - begin, kExcerpt)));
   set.read(begin, ids.size(), ids.data());
   std::printf("document 0   %s%s\n", tokenizer.decode(ids).c_str(), end - begin > kExcerpt ? "..." : "");
-}
-
-std::string all_of_stdin() { return {std::istreambuf_iterator<char>(std::cin), {}}; }
-
-std::unique_ptr<data::Tokenizer> chosen(const std::string& name) {
-  if (name == "chars") {
-    fail(Exit::Config, "--tokenizer: chars needs its alphabet. Name a tokenizer.json or a token directory.");
-  }
-  return open_tokenizer(name);
 }
 
 }  // namespace
@@ -81,38 +70,6 @@ int data_verify_main(int argc, char** argv) {
   if (!damage.empty()) fail(Exit::Data, "{}", damage.front().what);
   std::printf("%s: %zu shards, %llu tokens: all good\n", dir.c_str(), set.shards().size(),
               static_cast<unsigned long long>(set.size()));
-  return 0;
-}
-
-int data_encode_main(int argc, char** argv) {
-  std::string name;
-  Options options("rwkv data encode", "Turns text on stdin into token ids on stdout, separated by blanks.");
-  options.text("--tokenizer", name, "bytes, a tokenizer.json, a checkpoint or a token directory",
-               Options::Need::Required);
-  if (!options.parse(argc, argv)) return 0;
-  const char* separator = "";
-  for (const std::int32_t id : chosen(name)->encode(all_of_stdin())) {
-    std::printf("%s%d", separator, id);
-    separator = " ";
-  }
-  std::fputc('\n', stdout);
-  return 0;
-}
-
-int data_decode_main(int argc, char** argv) {
-  std::string name;
-  Options options("rwkv data decode", "Turns token ids on stdin into text on stdout.");
-  options.text("--tokenizer", name, "bytes, a tokenizer.json, a checkpoint or a token directory",
-               Options::Need::Required);
-  if (!options.parse(argc, argv)) return 0;
-  const auto tokenizer = chosen(name);
-  std::int32_t id = 0;
-  std::uint64_t read = 0;
-  for (; std::cin >> id; ++read) {
-    const std::string_view text = tokenizer->decode_bytes(id);
-    std::fwrite(text.data(), 1, text.size(), stdout);
-  }
-  if (!std::cin.eof()) fail(Exit::Data, "stdin: what follows the first {} ids is not a token id.", read);
   return 0;
 }
 

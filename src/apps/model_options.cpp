@@ -1,17 +1,14 @@
 #include "apps/model_options.h"
 
 #include "rt/core/parallel.h"
-#include "rt/data/token_set.h"
-#include "rt/io/file.h"
 
 namespace rt {
-
-namespace fs = std::filesystem;
 
 void ModelOptions::declare(Options& options) {
   options.positional("CKPT", checkpoint,
                      "A weight file (.safetensors, .pth), a checkpoint or a run directory");
-  options.text("--tokenizer", tokenizer, "bytes, or a tokenizer.json; default: what lies beside the weights");
+  options.text("--tokenizer", tokenizer,
+               "bytes, a tokenizer file or a directory with one; default: what lies beside the weights");
   options.choice("--precision", precision, {"f32", "bf16"}, "Of weights and activations");
   options.text("--device", device, "auto (a GPU where there is one), cpu, cuda");
   options.count("--threads", threads, "Threads; 0: one per core");
@@ -30,20 +27,12 @@ std::unique_ptr<LoadedModel> ModelOptions::load() const {
 }
 
 std::unique_ptr<data::Tokenizer> open_tokenizer(const std::string& name) {
-  if (name == "bytes") return data::make_byte_tokenizer();
-  if (!fs::exists(name)) {
-    fail(Exit::Config, "--tokenizer: \"{}\" is neither bytes nor a tokenizer.json.", name);
+  try {
+    return data::open_tokenizer(name);
+  } catch (const Error& e) {
+    if (e.code() != Exit::Config) throw;
+    fail(Exit::Config, "--tokenizer: {}", e.what());
   }
-  fs::path file = name;
-  if (fs::is_directory(file)) {
-    if (fs::exists(file / "index.json")) {
-      const data::TokenSet set(file);
-      return data::tokenizer_from_json(set.tokenizer().to_json(), name);
-    }
-    file /= "tokenizer.json";
-    if (!fs::exists(file)) fail(Exit::Config, "--tokenizer: {} holds no tokenizer.json.", name);
-  }
-  return data::tokenizer_from_json(io::read_text(file), file.string());
 }
 
 void use_threads(std::int64_t threads) {

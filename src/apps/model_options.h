@@ -25,7 +25,7 @@ struct ModelOptions {
   std::unique_ptr<LoadedModel> load() const;
 };
 
-// "bytes"; or a tokenizer.json; or a directory with one (a checkpoint) or with token data.
+// data::open_tokenizer; an error that is the user's choice names the option.
 std::unique_ptr<data::Tokenizer> open_tokenizer(const std::string& name);
 
 void use_threads(std::int64_t threads);  // 0: the default

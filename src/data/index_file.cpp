@@ -5,6 +5,7 @@
 #include "data/hash.h"
 
 #include "data/shard_format.h"
+#include "data/shard_writer.h"
 #include "rt/core/error.h"
 #include "rt/core/mapped_file.h"
 
@@ -14,6 +15,7 @@ namespace {
 constexpr int kIndexVersion = 1;
 constexpr std::string_view kTailHead = ",\n  \"index_xxh3\": \"";
 constexpr std::string_view kTailEnd = "\"\n}\n";
+constexpr std::size_t kMaxEmbedded = std::size_t{64} << 10;  // a longer tokenizer has a file of its own
 
 std::uint64_t parse_hex(const std::string& text, const std::string& path) {
   if (text.size() != 16 || text.find_first_not_of("0123456789abcdef") != std::string::npos) {
@@ -42,14 +44,33 @@ std::uint64_t check_tail(std::string_view text, const std::string& path) {
   return parse_hex(stored, path);
 }
 
+// The text of the tokenizer: embedded, or in a file beside the index whose hash is the fingerprint.
+std::string stored_tokenizer(const nlohmann::ordered_json& json, std::uint64_t fingerprint,
+                             const std::filesystem::path& index) {
+  if (!json.contains("file")) return json.dump();
+  const std::string file = json.at("file").get<std::string>();
+  if (file != kTokenizerName) {
+    fail(Exit::Data, "{}: the tokenizer's file is called '{}', not {}", index.string(), file, kTokenizerName);
+  }
+  const std::filesystem::path path = index.parent_path() / file;
+  if (!std::filesystem::exists(path)) fail(Exit::Data, "{}: is missing; copy it again", path.string());
+  const MappedFile mapped(path, Exit::Data);
+  const std::uint64_t read = xxh3(mapped.text());
+  if (read != fingerprint) {
+    fail(Exit::Data, "{}: checksum mismatch (index: {}, read {}), bytes 0..{}; copy it again", path.string(),
+         hex16(fingerprint), hex16(read), mapped.size());
+  }
+  return std::string(mapped.text());
+}
+
 void parse_body(const nlohmann::ordered_json& json, const std::string& path, Index& index) {
   const auto version = json.at("version").get<int>();
   if (version != kIndexVersion) {
     fail(Exit::Data, "{}: format version {} is not supported (this program reads {}); prepare the data again",
          path, version, kIndexVersion);
   }
-  index.tokenizer = tokenizer_from_json(json.at("tokenizer").dump(), path);
   const auto fingerprint = parse_hex(json.at("tokenizer_fingerprint").get<std::string>(), path);
+  index.tokenizer = tokenizer_from_json(stored_tokenizer(json.at("tokenizer"), fingerprint, path), path);
   if (fingerprint != index.tokenizer->fingerprint() ||
       json.at("vocab").get<std::int64_t>() != index.tokenizer->vocab_size()) {
     fail(Exit::Data,
@@ -70,14 +91,19 @@ void parse_body(const nlohmann::ordered_json& json, const std::string& path, Ind
   }
 }
 
-}  // namespace
-
-std::string index_to_text(const Index& index) {
+// `tokenizer_file` becomes what the tokenizer's own file must hold; it stays empty when there is none.
+std::string index_to_text(const Index& index, std::string* tokenizer_file) {
   nlohmann::ordered_json json;
+  std::string tokenizer = index.tokenizer->to_json();
   json["format"] = "rwkv-train tokens";
   json["version"] = kIndexVersion;
   json["description"] = index.description;
-  json["tokenizer"] = nlohmann::ordered_json::parse(index.tokenizer->to_json());
+  if (tokenizer.size() <= kMaxEmbedded) {
+    json["tokenizer"] = nlohmann::ordered_json::parse(tokenizer);
+  } else {
+    json["tokenizer"] = {{"type", index.tokenizer->type()}, {"file", kTokenizerName}};
+    *tokenizer_file = std::move(tokenizer);
+  }
   json["tokenizer_fingerprint"] = hex16(index.tokenizer->fingerprint());
   json["vocab"] = index.tokenizer->vocab_size();
   json["dtype"] = token_bytes_for(index.tokenizer->vocab_size()) == 2 ? "u16" : "u32";
@@ -91,6 +117,20 @@ std::string index_to_text(const Index& index) {
   std::string body = json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
   body.resize(body.size() - 2);  // without the closing "\n}"
   return body + std::string(kTailHead) + hex16(xxh3(body)) + std::string(kTailEnd);
+}
+
+}  // namespace
+
+void write_index(const std::filesystem::path& dir, const Index& index) {
+  std::string tokenizer;
+  const std::string text = index_to_text(index, &tokenizer);
+  const auto write = [&](const char* name, const std::string& bytes) {
+    OutputFile file(dir / name);
+    file.write(bytes.data(), bytes.size());
+    file.close();
+  };
+  if (!tokenizer.empty()) write(kTokenizerName, tokenizer);
+  write(kIndexName, text);
 }
 
 Index read_index(const std::filesystem::path& dir) {

@@ -24,8 +24,11 @@ struct Index {
 };
 
 inline constexpr char kIndexName[] = "index.json";
+// Holds to_json() of a tokenizer that is too long for the index; its xxh3 is the fingerprint in the index.
+inline constexpr char kTokenizerName[] = "tokenizer.json";
 
-std::string index_to_text(const Index& index);
+// Writes index.json, and before it tokenizer.json where there is one.
+void write_index(const std::filesystem::path& dir, const Index& index);
 Index read_index(const std::filesystem::path& dir);  // Exit::Data
 
 }  // namespace rt::data

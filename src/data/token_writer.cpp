@@ -163,10 +163,7 @@ void TokenSetWriter::finish() {
   if (s.index.tokens == 0)
     fail(Exit::Data, "{}: there is no text to write: the inputs are empty", s.target.string());
   if (s.shard) s.close_shard();
-  const std::string text = index_to_text(s.index);
-  OutputFile file(s.partial.path() / kIndexName);
-  file.write(text.data(), text.size());
-  file.close();
+  write_index(s.partial.path(), s.index);
   with_fs_errors([&] { s.partial.move_to(s.target, s.options.overwrite); });
 }
 

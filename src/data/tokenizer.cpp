@@ -4,7 +4,9 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "data/char_tokenizer.h"
 #include "data/hash.h"
+#include "data/token_table.h"
 #include "data/utf8.h"
 #include "rt/core/error.h"
 
@@ -12,11 +14,6 @@ namespace rt::data {
 namespace {
 
 constexpr char32_t kReplacement = 0xFFFD;
-
-[[noreturn]] void fail_id(const Tokenizer& t, std::int64_t id) {
-  fail(Exit::Data, "token id {} is outside the vocabulary of {} ({} tokenizer)", id, t.vocab_size(),
-       t.type());
-}
 
 [[noreturn]] void fail_utf8(std::string_view text, std::size_t at, std::uint64_t base) {
   const auto byte = static_cast<unsigned>(static_cast<unsigned char>(text[at]));
@@ -54,7 +51,7 @@ class ByteTokenizer final : public Tokenizer {
     return text.size();
   }
   std::string_view decode_bytes(std::int32_t id) const override {
-    if (id < 0 || id > 255) fail_id(*this, id);
+    if (id < 0 || id > 255) fail_token_id(id, vocab_size(), type());
     return {&bytes_[static_cast<std::size_t>(id)], 1};
   }
 
@@ -97,7 +94,7 @@ class CharTokenizer final : public Tokenizer {
     });
   }
   std::string_view decode_bytes(std::int32_t id) const override {
-    if (id < 0 || id >= vocab_size()) fail_id(*this, id);
+    if (id < 0 || id >= vocab_size()) fail_token_id(id, vocab_size(), type());
     const auto i = static_cast<std::size_t>(id);
     return std::string_view(text_).substr(begin_[i], begin_[i + 1] - begin_[i]);
   }
@@ -116,7 +113,11 @@ class CharTokenizer final : public Tokenizer {
 
 }  // namespace
 
-std::uint64_t Tokenizer::fingerprint() const { return xxh3(to_json()); }
+std::uint64_t Tokenizer::fingerprint() const {
+  std::uint64_t value = fingerprint_.load(std::memory_order_relaxed);  // any thread finds the same one
+  if (value == 0) fingerprint_.store(value = xxh3(to_json()), std::memory_order_relaxed);
+  return value;
+}
 
 std::vector<std::int32_t> Tokenizer::encode(std::string_view text) const {
   std::vector<std::int32_t> ids;
@@ -152,18 +153,11 @@ std::unique_ptr<Tokenizer> CharVocabulary::build() const {
   return std::make_unique<CharTokenizer>(std::vector<char32_t>(codes_.begin(), codes_.end()));
 }
 
-std::unique_ptr<Tokenizer> tokenizer_from_json(std::string_view json, std::string_view where) {
-  const auto parsed = nlohmann::json::parse(json, nullptr, false);
-  if (!parsed.is_object() || !parsed.contains("type") || !parsed["type"].is_string()) {
-    fail(Exit::Data, "{}: not a tokenizer description (expected a JSON object with \"type\")", where);
-  }
-  const auto type = parsed["type"].get<std::string>();
-  if (type == "bytes") return make_byte_tokenizer();
-  if (type != "chars") fail(Exit::Data, "{}: unknown tokenizer type '{}'; known: bytes, chars", where, type);
-  if (!parsed.contains("chars") || !parsed["chars"].is_string()) {
+std::unique_ptr<Tokenizer> chars_from_json(const nlohmann::json& json, std::string_view where) {
+  if (!json.contains("chars") || !json["chars"].is_string()) {
     fail(Exit::Data, "{}: a chars tokenizer needs the string \"chars\"", where);
   }
-  const auto text = parsed["chars"].get<std::string>();
+  const auto text = json["chars"].get<std::string>();
   std::vector<char32_t> codes;
   for_each_character(text, true, 0, [&](char32_t code, std::size_t) { codes.push_back(code); });
   if (codes.empty() || !std::is_sorted(codes.begin(), codes.end(), std::less_equal<>{})) {

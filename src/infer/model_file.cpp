@@ -113,10 +113,8 @@ std::unique_ptr<LoadedModel> load_model(const fs::path& path, Impl impl, DType c
   loaded->model = std::make_unique<LanguageModel>(spec, loaded->store.root());
   loaded->store.allocate(MemoryMode::Live, gradients);
   load_parameters(loaded->store, archive);
-  const fs::path tokenizer = file.parent_path() / "tokenizer.json";
-  if (fs::exists(tokenizer)) {
-    loaded->tokenizer = data::tokenizer_from_json(io::read_text(tokenizer), tokenizer.string());
-  }
+  const fs::path tokenizer = data::find_tokenizer(fs::absolute(file).parent_path());
+  if (!tokenizer.empty()) loaded->tokenizer = data::open_tokenizer(tokenizer.string());
   const auto found = archive.metadata().find("step");
   if (found != archive.metadata().end()) {
     std::from_chars(found->second.data(), found->second.data() + found->second.size(), loaded->step);

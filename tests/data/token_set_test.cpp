@@ -188,7 +188,7 @@ TEST(TokenSet, TokenOutsideTheVocabularyIsReportedWithShardAndOffset) {
   index.shards.push_back({"shard-00000.rtok", 6, 1, shard.finish()});
   index.tokens = 6;
   index.documents = 1;
-  write_file(tmp / "set" / "index.json", index_to_text(index));
+  write_index(tmp / "set", index);
   const TokenSet set(tmp / "set");
   expect_contains(error_of([&] { set.verify(); }), "shard-00000.rtok: offset 4: token 3 >= vocab 3");
   EXPECT_EQ(read_all(set, 0, 4), (std::vector<std::int32_t>{0, 1, 2, 1}));

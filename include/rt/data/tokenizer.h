@@ -1,6 +1,8 @@
 #pragma once
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <set>
 #include <span>
@@ -15,7 +17,7 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  virtual std::string_view type() const = 0;  // "bytes" | "chars"
+  virtual std::string_view type() const = 0;  // "bytes" | "chars" | "rwkv_world" | ...
   virtual std::int64_t vocab_size() const = 0;
   // Appends the ids of a prefix of `text` to `out` and returns the length of that prefix in bytes: as much as
   // is certain whatever text may follow, all of it when `last`. Calls that each start where the one before
@@ -24,14 +26,18 @@ class Tokenizer {
   // error messages (Exit::Data), and to nothing else.
   virtual std::size_t encode_some(std::string_view text, bool last, std::uint64_t base,
                                   std::vector<std::int32_t>& out) const = 0;
-  // The bytes of one token, alive as long as the tokenizer. Exit::Data when the id is outside the vocabulary.
+  // The bytes of one token, alive as long as the tokenizer; none for an id that stands for no text.
+  // Exit::Data when the id is outside the vocabulary.
   virtual std::string_view decode_bytes(std::int32_t id) const = 0;
   // All there is to know, canonical: equal tokenizers give equal text. See tokenizer_from_json.
   virtual std::string to_json() const = 0;
 
-  std::uint64_t fingerprint() const;  // xxh3 of to_json()
+  std::uint64_t fingerprint() const;  // xxh3 of to_json(); computed once
   std::vector<std::int32_t> encode(std::string_view text) const;
   std::string decode(std::span<const std::int32_t> ids) const;
+
+ private:
+  mutable std::atomic<std::uint64_t> fingerprint_{0};  // 0: not computed yet
 };
 
 // The 256 bytes, id = byte: any input is representable.
@@ -50,8 +56,15 @@ class CharVocabulary {
   std::set<char32_t> codes_;
 };
 
-// `where` (a file name) heads the error message.
+// What to_json() gave. `where` (a file name) heads the error message.
 std::unique_ptr<Tokenizer> tokenizer_from_json(std::string_view json, std::string_view where);
+
+// "bytes"; a file, told by what it holds: a tokenizer.json or a vocabulary of RWKV World (rwkv_vocab_*.txt);
+// or a directory with one, such as a checkpoint, a model in its official form or token data. Exit::Config
+// when there is no such thing, Exit::Data when it is damaged.
+std::unique_ptr<Tokenizer> open_tokenizer(const std::string& name);
+// The tokenizer file in a directory; empty when there is none.
+std::filesystem::path find_tokenizer(const std::filesystem::path& dir);
 
 // Turns ids into printable text as they come: bytes of an unfinished UTF-8 sequence are held back until it is
 // complete, and bytes that can never be valid come out as U+FFFD.

@@ -1,0 +1,106 @@
+#include "data/added_tokens.h"
+
+#include <algorithm>
+
+#include "data/unicode.h"
+
+namespace rt::data {
+namespace {
+
+// Where the last character of `text` begins; a stray byte is a character.
+std::size_t last_character(std::string_view text) {
+  std::size_t at = text.size() - 1;
+  for (std::size_t back = 1; back <= 4 && back <= text.size(); ++back) {
+    const Utf8Step step = utf8_step(text, text.size() - back);
+    if (step.state == Utf8State::Valid && step.length == back) at = text.size() - back;
+    if (step.state == Utf8State::Valid) break;
+  }
+  return at;
+}
+
+bool has_class(std::string_view text, std::size_t at, bool (CharClasses::*test)(char32_t) const) {
+  const Utf8Step step = utf8_step(text, at);
+  return step.state == Utf8State::Valid && (CharClasses::get().*test)(step.code);
+}
+
+std::size_t begin_of_space(std::string_view text) {  // that `text` ends in
+  while (!text.empty() && has_class(text, last_character(text), &CharClasses::is_space)) {
+    text = text.substr(0, last_character(text));
+  }
+  return text.size();
+}
+
+std::size_t end_of_space(std::string_view text, std::size_t at) {
+  while (at < text.size() && has_class(text, at, &CharClasses::is_space)) at += utf8_step(text, at).length;
+  return at;
+}
+
+}  // namespace
+
+AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tokens)) {
+  std::vector<std::pair<std::string_view, std::int32_t>> strings;
+  for (std::size_t i = 0; i < tokens_.size(); ++i) {
+    const std::string& content = tokens_[i].content;
+    strings.emplace_back(content, static_cast<std::int32_t>(i));
+    const auto first = static_cast<unsigned char>(content[0]);
+    first_[first] = true;
+    if (content.size() == 1) {
+      second_[first].set();
+    } else {
+      second_[first].set(static_cast<unsigned char>(content[1]));
+    }
+    longest_ = std::max(longest_, content.size());
+    any_single_word_ = any_single_word_ || tokens_[i].single_word;
+  }
+  if (!strings.empty()) trie_ = std::make_unique<ByteTrie>(std::move(strings));
+}
+
+bool AddedTokens::stands_alone(std::string_view text, std::size_t begin, std::size_t end) const {
+  const bool before =
+      begin > 0 && has_class(text, last_character(text.substr(0, begin)), &CharClasses::is_word);
+  return !before && (end == text.size() || !has_class(text, end, &CharClasses::is_word));
+}
+
+void AddedTokens::split(std::string_view text, std::vector<Piece>& out) const {
+  std::size_t done = 0;
+  for (std::size_t at = 0; trie_ && at < text.size();) {
+    const auto byte = static_cast<unsigned char>(text[at]);
+    // A blank begins tokens of many vocabularies, but only with another one behind it.
+    if (!first_[byte] || (at + 1 < text.size() && !second_[byte][static_cast<unsigned char>(text[at + 1])])) {
+      ++at;
+      continue;
+    }
+    const ByteTrie::Match match = trie_->longest(text.substr(at));
+    if (match.id < 0) {
+      ++at;
+      continue;
+    }
+    const AddedToken& token = tokens_[static_cast<std::size_t>(match.id)];
+    std::size_t begin = at, end = at + match.length;
+    at = end;  // also of a token that is passed over: the search goes on behind it
+    if (token.single_word && !stands_alone(text, begin, end)) continue;
+    if (token.lstrip) begin = std::max(done, begin_of_space(text.substr(0, begin)));
+    if (token.rstrip) end = end_of_space(text, end);
+    if (done < begin) out.push_back({text.substr(done, begin - done), -1});
+    out.push_back({text.substr(begin, end - begin), token.id});
+    done = end;
+  }
+  if (done < text.size()) out.push_back({text.substr(done), -1});
+}
+
+bool AddedTokens::may_span(std::string_view left, char next) const {
+  if (!trie_) return false;
+  if (any_single_word_ && first_[static_cast<unsigned char>(next)]) return true;
+  for (std::size_t length = 1; length <= std::min(longest_, left.size()); ++length) {
+    const std::string_view tail = left.substr(left.size() - length);
+    if (!first_[static_cast<unsigned char>(tail[0])]) continue;
+    const ByteTrie::Match match = trie_->longest(tail);
+    if (match.open) return true;
+    if (match.id < 0 || match.length < length) continue;
+    const AddedToken& token = tokens_[static_cast<std::size_t>(match.id)];
+    if (token.rstrip || token.single_word) return true;
+  }
+  return false;
+}
+
+}  // namespace rt::data
