@@ -1,60 +1,12 @@
 #include "data/shard_writer.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 
 #include "data/hash.h"
 #include "rt/core/error.h"
 
 namespace rt::data {
-
-OutputFile::OutputFile(const std::filesystem::path& path) : path_(path.string()) {
-  fd_ = ::open(path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
-  if (fd_ < 0) fail(Exit::Data, "{}: cannot create: {}", path_, std::strerror(errno));
-}
-
-OutputFile::~OutputFile() {
-  if (fd_ >= 0) ::close(fd_);
-}
-
-void OutputFile::write(const void* bytes, std::size_t n) {
-  const auto* at = static_cast<const char*>(bytes);
-  while (n > 0) {
-    const ssize_t done = ::write(fd_, at, n);
-    if (done < 0 && errno == EINTR) continue;
-    if (done <= 0) fail(Exit::Data, "{}: cannot write: {}", path_, std::strerror(errno));
-    at += done;
-    n -= static_cast<std::size_t>(done);
-  }
-}
-
-void OutputFile::write_at(std::uint64_t offset, const void* bytes, std::size_t n) {
-  if (::lseek(fd_, static_cast<off_t>(offset), SEEK_SET) < 0) {
-    fail(Exit::Data, "{}: cannot seek: {}", path_, std::strerror(errno));
-  }
-  write(bytes, n);
-}
-
-void OutputFile::close() {
-  const bool good = ::fsync(fd_) == 0;
-  const int why = errno;
-  const bool closed = ::close(fd_) == 0;
-  fd_ = -1;
-  if (!good || !closed) fail(Exit::Data, "{}: cannot write: {}", path_, std::strerror(good ? errno : why));
-}
-
-void sync_directory(const std::filesystem::path& dir) {
-  const std::string path = dir.empty() ? "." : dir.string();
-  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0)
-    return;  // some file systems do not let a directory be opened; the rename itself is still atomic
-  ::fsync(fd);
-  ::close(fd);
-}
 
 ShardWriter::ShardWriter(const std::filesystem::path& path, std::int64_t vocab,
                          std::uint64_t tokenizer_fingerprint)

@@ -3,30 +3,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <span>
-#include <string>
 #include <vector>
 
+#include "data/output_file.h"
 #include "data/shard_format.h"
 
 namespace rt::data {
-
-// A file created for writing; every error is Exit::Data with the path. close() makes it durable.
-class OutputFile {
- public:
-  explicit OutputFile(const std::filesystem::path& path);
-  ~OutputFile();
-  OutputFile(const OutputFile&) = delete;
-  OutputFile& operator=(const OutputFile&) = delete;
-  void write(const void* bytes, std::size_t n);
-  void write_at(std::uint64_t offset, const void* bytes, std::size_t n);
-  void close();
-
- private:
-  std::string path_;
-  int fd_ = -1;
-};
-
-void sync_directory(const std::filesystem::path& dir);
 
 // Streams one shard: memory is one block, the document starts and the block table.
 class ShardWriter {
