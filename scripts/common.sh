@@ -16,7 +16,10 @@ libyaml-cpp-dev  header:yaml-cpp/yaml.h
 libspdlog-dev    header:spdlog/spdlog.h
 nlohmann-json3-dev header:nlohmann/json.hpp
 libcli11-dev     header:CLI/CLI.hpp
-libxxhash-dev    header:xxhash.h'
+libxxhash-dev    header:xxhash.h
+libsimdjson-dev  header:simdjson.h
+libzstd-dev      header:zstd.h
+zlib1g-dev       header:zlib.h'
 test_needs='
 libgtest-dev     header:gtest/gtest.h'
 # Faster matrix products; patterns of tokenizers that are not written out in code. Everything else works without.

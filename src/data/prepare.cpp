@@ -1,81 +1,160 @@
 #include "rt/data/prepare.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 
-#include "data/documents.h"
+#include "data/block_pipeline.h"
+#include "data/document_sink.h"
+#include "data/hash.h"
 #include "rt/core/error.h"
+#include "rt/core/parallel.h"
 
 namespace rt::data {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::size_t kPiece = std::size_t{1} << 20;
 constexpr std::uint64_t kProgressEvery = std::uint64_t{8} << 20;
 
-// `text` in pieces of about 1 MiB, so that a huge document needs little memory. `visit(piece, last, offset)`
-// returns how much of the piece it took; what it left comes again with more behind it.
-template <class F>
-void for_each_piece(std::string_view text, F&& visit) {
-  for (std::size_t begin = 0, length = kPiece; begin < text.size();) {
-    const std::string_view piece = text.substr(begin, length);
-    const std::size_t taken = visit(piece, begin + piece.size() == text.size(), begin);
-    begin += taken;
-    length = taken > 0 ? kPiece : 2 * length;
+class VocabularyTarget final : public DocumentTarget {
+ public:
+  void begin_document() override {}
+  void take_ids(std::span<const std::int32_t>) override {}
+  std::size_t take_text(std::string_view text, bool last, std::uint64_t base) override {
+    return vocabulary_.add(text, last, base);
   }
-}
+  std::uint64_t tokens() const override { return 0; }
+  std::unique_ptr<Tokenizer> build() const { return vocabulary_.build(); }
 
-// One pass over all documents; errors of the tokenizer get the place in front.
+ private:
+  CharVocabulary vocabulary_;
+};
+
+// Writes tokens, but for the first `skip` of them, which a killed run has written.
+class WriterTarget final : public DocumentTarget {
+ public:
+  WriterTarget(TokenSetWriter& writer, const Tokenizer& tokenizer, std::uint64_t skip)
+      : writer_(writer), tokenizer_(tokenizer), skip_(skip) {}
+  void begin_document() override {
+    if (skip_ == 0) writer_.begin_document();
+  }
+  void take_ids(std::span<const std::int32_t> ids) override {
+    const std::uint64_t known = std::min<std::uint64_t>(skip_, ids.size());
+    skip_ -= known;
+    writer_.append(ids.subspan(static_cast<std::size_t>(known)));
+  }
+  std::size_t take_text(std::string_view text, bool last, std::uint64_t base) override {
+    ids_.clear();
+    const std::size_t taken = tokenizer_.encode_some(text, last, base, ids_);
+    take_ids(ids_);
+    return taken;
+  }
+  std::uint64_t tokens() const override { return writer_.tokens() - skip_; }
+
+ private:
+  TokenSetWriter& writer_;
+  const Tokenizer& tokenizer_;
+  std::uint64_t skip_;
+  std::vector<std::int32_t> ids_;
+};
+
+// One pass over all inputs from a place on.
 class Pass {
  public:
   Pass(const InputList& list, const PrepareOptions& options, PrepareProgress& progress)
-      : list_(list), options_(options), progress_(progress) {}
+      : list_(list), options_(options), progress_(progress), first_(progress.bytes_done), before_(first_) {}
 
+  // `after` is called behind every block.
   template <class F>
-  void run(F&& on_document, const OnBadLine& on_bad_line) {
-    for (const InputFile& file : list_.files) {
-      progress_.file = file.path.string();
-      const std::uint64_t before = progress_.bytes_done;
-      for_each_document(
-          file, options_,
-          [&](const Document& d) {
-            try {
-              on_document(d);
-            } catch (const Error& e) {
-              if (e.code() != Exit::Data) throw;
-              fail(Exit::Data, "{}: {}", d.where, e.what());
-            }
-            report(before + d.bytes_done);
-          },
-          on_bad_line);
-      report(before + file.bytes);
-    }
+  void run(const Tokenizer* tokenizer, DocumentSink& sink, BlockPlace from, F&& after) {
+    for (std::size_t i = 0; i < from.file; ++i) before_ += list_.files[i].bytes;
+    file_ = from.file;
+    BlockReader reader(list_, options_, from);
+    const int threads = options_.threads > 0 ? options_.threads : num_threads();
+    run_pipeline(reader, options_, tokenizer, threads, [&](const Block& block, Encoded& encoded) {
+      if (options_.stop && options_.stop()) fail(Exit::Interrupted, "stopped in {}", progress_.file);
+      sink.take(block, encoded);
+      after();
+      report(block);
+    });
+    progress_.bytes_done = first_ + list_.bytes;
+    if (options_.progress) options_.progress(progress_);
   }
 
  private:
-  void report(std::uint64_t done) {
-    progress_.bytes_done = done;
-    if (!options_.progress || done < reported_ + kProgressEvery) return;
-    reported_ = done;
+  void report(const Block& block) {
+    for (; file_ < block.file; ++file_) before_ += list_.files[file_].bytes;
+    progress_.file = list_.files[file_].path.string();
+    progress_.bytes_done = before_ + block.input_done;
+    progress_.text_bytes += block.size;
+    if (!options_.progress || progress_.text_bytes < reported_ + kProgressEvery) return;
+    reported_ = progress_.text_bytes;
     options_.progress(progress_);
   }
   const InputList& list_;
   const PrepareOptions& options_;
   PrepareProgress& progress_;
-  std::uint64_t reported_ = 0;
+  const std::uint64_t first_;
+  std::uint64_t before_, reported_ = 0;  // before_: of the files before file_
+  std::size_t file_ = 0;
 };
 
 std::unique_ptr<Tokenizer> vocabulary_of(const InputList& list, const PrepareOptions& options,
                                          PrepareProgress& progress) {
-  CharVocabulary vocabulary;
-  Pass(list, options, progress)
-      .run(
-          [&](const Document& d) {
-            for_each_piece(d.text, [&](std::string_view piece, bool last, std::size_t at) {
-              return vocabulary.add(piece, last, d.base + at);
-            });
-          },
-          [](const std::string&, const std::string&) {});
-  return vocabulary.build();
+  VocabularyTarget target;
+  DocumentSink sink(list, options, target);
+  Pass(list, options, progress).run(nullptr, sink, {}, [] {});
+  return target.build();
+}
+
+// Equal for runs that write the same bytes; in parts, so that a user can be told what is different.
+std::string job_name(const InputList& list, const Tokenizer& tokenizer, const PrepareOptions& o) {
+  const nlohmann::json options = {o.field,
+                                  o.end_with_newline,
+                                  o.separator ? nlohmann::json(hex16(xxh3(*o.separator))) : nlohmann::json(),
+                                  o.longest_line,
+                                  o.writer.shard_tokens,
+                                  o.writer.shard_documents,
+                                  hex16(xxh3(o.writer.description))};
+  using Replace = nlohmann::json::error_handler_t;
+  const nlohmann::json name = {{"inputs", hex16(list.fingerprint())},
+                               {"options", hex16(xxh3(options.dump(-1, ' ', false, Replace::replace)))},
+                               {"tokenizer", hex16(tokenizer.fingerprint())}};
+  return name.dump();
+}
+
+std::string difference(const std::string& one, const std::string& other) {
+  std::string names;
+  const auto a = nlohmann::json::parse(one), b = nlohmann::json::parse(other, nullptr, false);
+  for (const auto& [key, value] : a.items()) {
+    if (!b.is_object() || b.value(key, "") != value) names += (names.empty() ? "" : " and ") + key;
+  }
+  return names;
+}
+
+// Says what became of the shards an earlier run left behind, and returns where to begin.
+JobPosition starting_point(const TokenSetWriter& writer, const std::string& job, const fs::path& output,
+                           const PrepareOptions& options) {
+  const std::string partial = output.string() + ".partial";
+  const auto note = [&](const std::string& line) {
+    if (options.note) options.note(line);
+  };
+  if (!writer.other_job().empty()) {
+    note(format("starting over: the {} changed since the run that left {}",
+                difference(job, writer.other_job()), partial));
+  }
+  if (writer.resumed_position().empty()) return {};
+  note(format("going on behind {} finished shards, {} tokens, in {}", writer.finished_shards(),
+              writer.tokens(), partial));
+  return JobPosition::from_text(writer.resumed_position());
+}
+
+[[noreturn]] void fail_unfinished(const Error& e, std::size_t shards, const fs::path& output) {
+  if (shards > 0) {
+    fail(e.code(), "{}; {} finished shards are kept in {}.partial, and the same command goes on behind them",
+         e.what(), shards, output.string());
+  }
+  if (e.code() != Exit::Interrupted) throw e;
+  fail(e.code(), "{} before the first shard was finished; the same command starts over", e.what());
 }
 
 PrepareReport write_tokens(const InputList& list, const fs::path& output, const Tokenizer& tokenizer,
@@ -85,36 +164,36 @@ PrepareReport write_tokens(const InputList& list, const fs::path& output, const 
   report.skipped_files = list.skipped;
   report.bytes = list.bytes;
   report.tokenizer_json = tokenizer.to_json();
-  TokenSetWriter writer(output, tokenizer, options.writer);
-  std::vector<std::int32_t> ids;
-  Pass(list, options, progress)
-      .run(
-          [&](const Document& d) {
-            writer.begin_document();
-            for_each_piece(d.text, [&](std::string_view piece, bool last, std::size_t at) {
-              ids.clear();
-              const std::size_t taken = tokenizer.encode_some(piece, last, d.base + at, ids);
-              writer.append(ids);
-              return taken;
-            });
-            report.empty_documents += d.text.empty();
-            progress.documents = writer.documents();
-            progress.tokens = writer.tokens();
-          },
-          [&](std::string where, std::string why) {
-            ++report.bad_lines;
-            if (report.first_bad_lines.size() < PrepareReport::kMaxListed) {
-              report.first_bad_lines.push_back({std::move(where), std::move(why)});
-            }
-          });
-  report.documents = writer.documents();
-  report.tokens = writer.tokens();
-  if (report.tokens == 0 && report.bad_lines > 0) {
-    fail(Exit::Data, "{}: {}; all {} lines are bad", report.first_bad_lines[0].where,
-         report.first_bad_lines[0].why, report.bad_lines);
-  }
-  writer.finish();
-  if (options.progress) options.progress(progress);
+  const std::string job = job_name(list, tokenizer, options);
+  const DocumentSink* running = nullptr;
+  TokenSetWriter writer(output, tokenizer, options.writer,
+                        {job, [&] { return running->position().to_text(); }});
+  const JobPosition from = starting_point(writer, job, output, options);
+  report.resumed_tokens = writer.tokens();
+  WriterTarget target(writer, tokenizer, from.skip);
+  DocumentSink sink(list, options, target);
+  sink.resume(from);
+  running = &sink;
+  try {
+    Pass(list, options, progress).run(&tokenizer, sink, from.place, [&] {
+      progress.documents = writer.documents();
+      progress.tokens = writer.tokens();
+    });
+    report.documents = writer.documents();
+    report.tokens = writer.tokens();
+    report.empty_documents = sink.totals().empty_documents;
+    report.bad_lines = sink.totals().bad_lines;
+    report.first_bad_lines = sink.totals().first_bad_lines;
+    if (report.tokens == 0 && report.bad_lines > 0) {
+      fail(Exit::Data, "{}: {}; all {} lines are bad", report.first_bad_lines[0].where,
+           report.first_bad_lines[0].why, report.bad_lines);
+    }
+    if (target.tokens() != report.tokens) {
+      fail(Exit::Data, "{}: the inputs end before what was written of them; remove {}.partial and start over",
+           output.string(), output.string());
+    }
+    writer.finish();
+  } catch (const Error& e) { fail_unfinished(e, writer.finished_shards(), output); }
   return report;
 }
 

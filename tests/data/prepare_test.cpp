@@ -200,13 +200,16 @@ TEST(Prepare, BadInputsGiveOneClearLine) {
   const TempDir tmp;
   fs::create_directories(tmp / "nothing");
   write_file(tmp / "empty.txt", "");
+  write_file(tmp / "a.txt.xz", "x");
   write_file(tmp / "a.txt.gz", "x");
   expect_contains(error_of([&] { prepare({tmp / "absent"}, tmp / "out", "bytes", {}); }),
                   "absent: no such file");
   expect_contains(error_of([&] { prepare({tmp / "nothing"}, tmp / "out", "bytes", {}); }), "no input files");
   expect_contains(error_of([&] { prepare({tmp / "empty.txt"}, tmp / "out", "bytes", {}); }), "empty");
   expect_contains(error_of([&] { prepare({tmp / "empty.txt"}, tmp / "out", "chars", {}); }), "empty");
-  expect_contains(error_of([&] { prepare({tmp / "a.txt.gz"}, tmp / "out", "bytes", {}); }), "unpack");
+  expect_contains(error_of([&] { prepare({tmp / "a.txt.xz"}, tmp / "out", "bytes", {}); }), "unpack");
+  expect_contains(error_of([&] { prepare({tmp / "a.txt.gz"}, tmp / "out", "bytes", {}); }),
+                  "a.txt.gz: truncated: the gzip data stops in the middle, at byte 1");
   error_of([&] { prepare({tmp / "empty.txt"}, tmp / "out", "bpe", {}); }, Exit::Config);
   EXPECT_FALSE(fs::exists(tmp / "out"));
   EXPECT_FALSE(fs::exists(tmp / "out.partial"));

@@ -10,7 +10,8 @@ failures=0
 export FAKE_WORK=$work
 
 real_tools=(bash env dirname sed grep sort head cmp mkdir touch rm cat nproc sleep chmod mktemp)
-packaged_headers=(eigen3/Eigen/Core yaml-cpp/yaml.h spdlog/spdlog.h nlohmann/json.hpp CLI/CLI.hpp xxhash.h)
+packaged_headers=(eigen3/Eigen/Core yaml-cpp/yaml.h spdlog/spdlog.h nlohmann/json.hpp CLI/CLI.hpp xxhash.h simdjson.h
+  zstd.h zlib.h)
 
 # fake NAME: reads the body of a fake program.
 fake() {
@@ -77,7 +78,8 @@ case " $* " in
   *" update "*) exit 0 ;;
   *" ${FAKE_UNAVAILABLE:-nothing} "*) exit 100 ;;
 esac
-for header in eigen3/Eigen/Core yaml-cpp/yaml.h spdlog/spdlog.h nlohmann/json.hpp CLI/CLI.hpp xxhash.h gtest/gtest.h; do
+for header in eigen3/Eigen/Core yaml-cpp/yaml.h spdlog/spdlog.h nlohmann/json.hpp CLI/CLI.hpp xxhash.h simdjson.h zstd.h \
+  zlib.h gtest/gtest.h; do
   mkdir -p "$FAKE_WORK/prefix/include/${header%/*}"
   touch "$FAKE_WORK/prefix/include/$header"
 done
