@@ -209,6 +209,10 @@ class Head {
     if (ctx_.dry_run) return;
     RT_LAUNCH(sequence_loss_kernel, dim3(static_cast<unsigned>(o_.loss.numel())), dim3(kSumThreads), 0,
               stream(), losses_.as<double>(), a_.x.shape[1], o_.loss.as<float>());
+    if (!o_.rows) return;
+    // A sequence of one row is that row.
+    RT_LAUNCH(sequence_loss_kernel, dim3(static_cast<unsigned>(rows_)), dim3(kSumThreads), 0, stream(),
+              losses_.as<double>(), 1, o_.rows.as<float>());
   }
 
  private:

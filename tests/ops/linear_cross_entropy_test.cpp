@@ -61,6 +61,32 @@ std::vector<OpCase> cases() {
           head_case({1, 300, 8}, 20), head_case({2, 31, 16}, 12, -40), head_case({2, 4, 8}, 2700)};
 }
 
+// The losses row by row, which take no gradient, and their sum beside it.
+OpCase rows_case(rt::Shape x, std::int64_t V, double lo = -1) {
+  OpCase c = head_case(x, V, lo);
+  c.name = "rows of " + c.name;
+  for (InputSpec& input : c.inputs) input.differentiable = false;
+  c.run = [run = c.run](rt::Tape& tape, const rt::VarList& in) {
+    const rt::Var sums = run(tape, in)[0];  // makes the targets what they should be
+    return rt::VarList{rt::token_losses(tape, in[0], in[1], in[2]), sums};
+  };
+  return c;
+}
+
+std::vector<OpCase> row_cases() {
+  return {rows_case({3, 7, 19}, 37), rows_case({2, 300, 8}, 801, -40), rows_case({3, 1, 8}, 5)};
+}
+
+TEST(LinearCrossEntropyRows, MatchesReference) {
+  for (const auto& c : row_cases()) rt::testing::check_matches_reference(c);
+}
+TEST(LinearCrossEntropyRows, DryRunIsExact) {
+  for (const auto& c : row_cases()) rt::testing::check_dry_run_is_exact(c);
+}
+TEST(LinearCrossEntropyRows, BitsDoNotMove) {
+  for (const auto& c : row_cases()) rt::testing::check_bits_do_not_move(c);
+}
+
 TEST(LinearCrossEntropy, MatchesReference) {
   for (const auto& c : cases()) rt::testing::check_matches_reference(c);
 }
@@ -195,6 +221,22 @@ TEST(LinearCrossEntropy, LargeLogitsStayFiniteAndNaNIsSeen) {
   EXPECT_TRUE(std::isnan(rt::element(head.dx.view, 1)));
   rt::set_element(head.w.view, 17, INFINITY);
   EXPECT_FALSE(std::isfinite(head.run(rt::Record::Yes)));
+}
+
+TEST(LinearCrossEntropy, RowsAddUpToTheLoss) {
+  for (const rt::DType dtype : {rt::DType::F64, rt::DType::F32}) {
+    Head head(2, 9, 5, 12, dtype);
+    head.target(3) = -1;
+    rt::Workspace ws(rt::Device::cpu(), head.impl(), 1 << 20, 8 << 20, 0);
+    rt::Tape tape(ws.ctx(), rt::Record::No);
+    const rt::TensorView rows = tape.value(rt::token_losses(
+        tape, tape.input(head.x.view), tape.input(head.w.view), tape.input(head.targets.view)));
+    double total = 0;
+    for (std::int64_t i = 0; i < 18; ++i) total += rt::element(rows, i);
+    EXPECT_EQ(rt::element(rows, 3), 0);
+    EXPECT_GT(rt::element(rows, 4), 0);
+    EXPECT_NEAR(total, head.run(rt::Record::No), dtype == rt::DType::F64 ? 1e-12 : 1e-4);
+  }
 }
 
 TEST(LinearCrossEntropy, IgnoredRowsLeaveNoTrace) {

@@ -27,6 +27,8 @@ struct LinearCrossEntropyOuts {
   TensorView loss;  // (B) accumulation dtype
   TensorView dx;    // (B, T, C) dtype of x; empty: not wanted
   GradSlot weight;  // gradient of weight
+  // (B, T) accumulation dtype: each row's share of the loss, 0 where it is not counted; empty: not wanted
+  TensorView rows = {};
 };
 struct LinearCrossEntropyOutGrads {
   TensorView loss;  // (B), all ones
@@ -40,6 +42,8 @@ using LinearCrossEntropyKernels = OpKernels<LinearCrossEntropyArgs, LinearCrossE
 const OpTable<LinearCrossEntropyKernels>& linear_cross_entropy_table();
 
 Var linear_cross_entropy(Tape& tape, Var x, Var weight, Var targets, double grad_scale, double l2wrap);
+// (B, T) accumulation dtype: the loss of each row, 0 where the target is -1. No gradient flows through it.
+Var token_losses(Tape& tape, Var x, Var weight, Var targets);
 
 namespace ref {
 void linear_cross_entropy_forward(ExecContext&, const LinearCrossEntropyArgs&, const LinearCrossEntropyOuts&);

@@ -250,18 +250,20 @@ void Head::run_flight(std::int64_t flight) {
 void Head::run() {
   list_counted_rows();
   std::vector<double> losses(static_cast<std::size_t>(B_), 0.0);
+  if (o_.rows) std::memset(o_.rows.data, 0, o_.rows.nbytes());
   const auto total = static_cast<std::int64_t>(blocks_.size());
   for (std::int64_t flight = 0; done_ < total; done_ += flight) {
     flight = std::min(in_flight_, total - done_);
     run_flight(flight);
     for (std::int64_t f = 0; f < flight; ++f) {
       double& loss = losses[static_cast<std::size_t>(block(f).sequence)];
-      for (std::int64_t r = 0; r < block(f).rows; ++r) loss += row_stats_[f * rows_ + r].loss;
+      for (std::int64_t r = 0; r < block(f).rows; ++r) {
+        loss += row_stats_[f * rows_ + r].loss;
+        if (o_.rows) o_.rows.as<float>()[source_row(f, r)] = float(row_stats_[f * rows_ + r].loss);
+      }
     }
   }
-  for (std::int64_t b = 0; b < B_; ++b) {
-    o_.loss.as<float>()[b] = static_cast<float>(losses[static_cast<std::size_t>(b)]);
-  }
+  for (std::int64_t b = 0; b < B_; ++b) o_.loss.as<float>()[b] = float(losses[static_cast<std::size_t>(b)]);
   if (total == 0 && o_.weight.mode == GradMode::Overwrite) {
     std::memset(o_.weight.view.data, 0, o_.weight.view.nbytes());
   }

@@ -39,13 +39,16 @@ void linear_cross_entropy_forward(ExecContext& ctx, const LinearCrossEntropyArgs
         fail(Exit::Data, "cross entropy: target {} at sequence {}, position {} is not in [-1, {})",
              targets[i], b, i - b * T, V);
       }
+      if (o.rows) o.rows.as<double>()[i] = 0;
       if (targets[i] == -1) continue;
       for (std::int64_t v = 0; v < V; ++v) {
         double dot = 0;
         for (std::int64_t c = 0; c < C; ++c) dot += x[i * C + c] * w[v * C + c];
         logits[static_cast<std::size_t>(v)] = dot;
       }
-      loss += row_loss(logits, static_cast<std::size_t>(targets[i]), a.grad_scale, a.l2wrap);
+      const double here = row_loss(logits, static_cast<std::size_t>(targets[i]), a.grad_scale, a.l2wrap);
+      loss += here;
+      if (o.rows) o.rows.as<double>()[i] = here;
       for (std::int64_t v = 0; v < V; ++v) {
         for (std::int64_t c = 0; c < C; ++c) {
           dx.add(i * C + c, logits[static_cast<std::size_t>(v)] * w[v * C + c]);
