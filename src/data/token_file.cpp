@@ -4,6 +4,7 @@
 #include "data/hash.h"
 
 #include "data/shard_format.h"
+#include "data/token_array.h"
 #include "rt/core/error.h"
 #include "rt/core/mapped_file.h"
 #include "rt/data/token_set.h"
@@ -17,12 +18,8 @@ struct TokenFile::Parts {
   const std::byte* payload = nullptr;
   const std::uint64_t* starts = nullptr;
   const std::uint64_t* table = nullptr;
+  TokenArray tokens;
   std::uint64_t root = 0;
-
-  std::int64_t token(std::uint64_t i) const {
-    if (header.token_bytes == 2) return reinterpret_cast<const std::uint16_t*>(payload)[i];
-    return reinterpret_cast<const std::uint32_t*>(payload)[i];
-  }
 };
 
 TokenFile::TokenFile(const std::filesystem::path& path)
@@ -57,6 +54,7 @@ TokenFile::TokenFile(const std::filesystem::path& path)
   }
   const std::byte* base = p.map.data();
   p.payload = base + sizeof(h);
+  p.tokens = {p.payload, h.token_bytes == 2 ? TokenType::U16 : TokenType::U32, h.tokens};
   p.starts = reinterpret_cast<const std::uint64_t*>(p.payload + shard_starts_offset(h));
   p.table = reinterpret_cast<const std::uint64_t*>(p.payload + shard_payload_bytes(h));
   const std::uint64_t blocks = shard_blocks(h);
@@ -81,22 +79,7 @@ std::uint64_t TokenFile::root() const { return parts_->root; }
 std::uint64_t TokenFile::file_bytes() const { return parts_->map.size(); }
 
 void TokenFile::read(std::uint64_t offset, std::size_t n, std::int32_t* out) const {
-  RT_CHECK(offset <= size() && n <= size() - offset, "{}: tokens [{}, {} + {}) asked of {}", path_, offset,
-           offset, n, size());
-  const Parts& p = *parts_;
-  std::int64_t highest = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    const std::int64_t t = p.token(offset + i);
-    highest = std::max(highest, t);
-    out[i] = static_cast<std::int32_t>(t);
-  }
-  if (highest < vocab_size()) return;
-  for (std::size_t i = 0; i < n; ++i) {
-    if (p.token(offset + i) >= vocab_size()) {
-      fail(Exit::Data, "{}: offset {}: token {} >= vocab {}; run data verify", path_, offset + i,
-           p.token(offset + i), vocab_size());
-    }
-  }
+  parts_->tokens.read(offset, n, vocab_size(), out, path_, "run data verify");
 }
 
 std::uint64_t TokenFile::next_document(std::uint64_t from) const {
@@ -127,7 +110,9 @@ std::vector<Damage> TokenFile::damage(const std::function<void(std::uint64_t)>& 
     const std::uint64_t begin = b * kShardBlock, n = std::min(kShardBlock, payload - begin);
     const std::uint64_t sum = xxh3(p.payload + begin, n);
     if (sum == p.table[b]) {
-      scan_tokens(b, found);
+      const std::uint64_t per_block = kShardBlock / token_bytes(), first = std::min(size(), b * per_block);
+      scan_tokens(p.tokens, first, std::min(size(), first + per_block), vocab_size(), sizeof(ShardHeader),
+                  path_, "prepare the data again", found);
     } else {
       intact = false;
       const std::uint64_t first = sizeof(ShardHeader) + begin;
@@ -140,19 +125,6 @@ std::vector<Damage> TokenFile::damage(const std::function<void(std::uint64_t)>& 
   }
   if (intact) scan_starts(found);
   return found;
-}
-
-void TokenFile::scan_tokens(std::uint64_t block, std::vector<Damage>& out) const {
-  const std::uint64_t width = token_bytes(), per_block = kShardBlock / width;
-  const std::uint64_t end = std::min(size(), (block + 1) * per_block);
-  for (std::uint64_t i = block * per_block; i < end; ++i) {
-    if (parts_->token(i) < vocab_size()) continue;
-    const std::uint64_t at = sizeof(ShardHeader) + i * width;
-    out.push_back({path_, at, at + width,
-                   format("{}: offset {}: token {} >= vocab {}; prepare the data again", path_, i,
-                          parts_->token(i), vocab_size())});
-    return;  // one line per block says enough
-  }
 }
 
 void TokenFile::scan_starts(std::vector<Damage>& out) const {

@@ -91,18 +91,24 @@ void TokenSet::document(std::uint64_t index, std::uint64_t& begin, std::uint64_t
   end = next_document(begin + 1);
 }
 
-std::string TokenSet::document_text(std::uint64_t index) const {
-  std::uint64_t begin = 0, end = 0;
-  document(index, begin, end);
-  std::vector<std::int32_t> ids(end - begin);
-  read(begin, ids.size(), ids.data());
-  return tokenizer_->decode(ids);
+std::uint64_t TokenSet::bytes() const {
+  std::uint64_t total = 0;
+  for (const TokenFile& s : shards_) total += s.file_bytes();
+  return total;
+}
+
+std::vector<StoredFile> TokenSet::files() const {
+  std::vector<StoredFile> all;
+  for (const TokenFile& s : shards_) {
+    all.push_back({s.path(), s.size(), s.documents(), s.token_bytes(), s.file_bytes()});
+  }
+  return all;
 }
 
 std::vector<Damage> TokenSet::damage(
     const std::function<void(std::uint64_t, std::uint64_t)>& progress) const {
-  std::uint64_t total = 0, done = 0;
-  for (const TokenFile& s : shards_) total += s.file_bytes();
+  const std::uint64_t total = bytes();
+  std::uint64_t done = 0;
   std::vector<Damage> found;
   for (const TokenFile& s : shards_) {
     std::vector<Damage> here = s.damage([&](std::uint64_t bytes) {
@@ -113,14 +119,6 @@ std::vector<Damage> TokenSet::damage(
   }
   if (progress) progress(total, total);
   return found;
-}
-
-void TokenSet::verify() const {
-  const std::vector<Damage> found = damage();
-  if (found.empty()) return;
-  std::size_t files = 0;
-  for (std::size_t i = 0; i < found.size(); ++i) files += i == 0 || found[i].file != found[i - 1].file;
-  fail(Exit::Data, "{} ({} of {} shards affected)", found.front().what, files, shards_.size());
 }
 
 }  // namespace rt::data

@@ -7,17 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "rt/data/token_source.h"
-#include "rt/data/tokenizer.h"
+#include "rt/data/stored_tokens.h"
 
 namespace rt::data {
-
-// One place where a shard is damaged: bytes [begin, end) of the file, and the whole line for the user.
-struct Damage {
-  std::string file;
-  std::uint64_t begin = 0, end = 0;
-  std::string what;
-};
 
 // One shard file, mapped. Opening checks header, size and block table; the payload is checked by damage().
 class TokenFile {
@@ -43,36 +35,34 @@ class TokenFile {
 
  private:
   struct Parts;
-  void scan_tokens(std::uint64_t block, std::vector<Damage>& out) const;
   void scan_starts(std::vector<Damage>& out) const;
   std::string path_;
   std::unique_ptr<Parts> parts_;
 };
 
 // A directory made by TokenSetWriter: index.json and its shards. Errors are Exit::Data, one line.
-class TokenSet final : public TokenSource {
+class TokenSet final : public StoredTokens {
  public:
   explicit TokenSet(const std::filesystem::path& dir);
 
   std::string name() const override { return dir_.string(); }
   std::uint64_t size() const override { return begin_.back(); }
-  std::int64_t vocab_size() const override { return tokenizer_->vocab_size(); }
   std::uint64_t tokenizer_fingerprint() const override { return tokenizer_fingerprint_; }
   std::uint64_t fingerprint() const override { return fingerprint_; }
   void read(std::uint64_t offset, std::size_t n, std::int32_t* out) const override;
   std::uint64_t next_document(std::uint64_t from) const override;
   std::uint64_t previous_document(std::uint64_t at) const override;
 
-  const Tokenizer& tokenizer() const { return *tokenizer_; }
-  std::uint64_t documents() const { return documents_.back(); }
+  std::string_view kind() const override { return "rtok"; }
+  const Tokenizer& tokenizer() const override { return *tokenizer_; }
+  const std::string& description() const override { return description_; }
+  std::uint64_t bytes() const override;
+  std::vector<StoredFile> files() const override;
+  std::uint64_t documents() const override { return documents_.back(); }
+  void document(std::uint64_t index, std::uint64_t& begin, std::uint64_t& end) const override;
+  std::vector<Damage> damage(
+      const std::function<void(std::uint64_t, std::uint64_t)>& progress = {}) const override;
   const std::vector<TokenFile>& shards() const { return shards_; }
-  const std::string& description() const { return description_; }  // where the data came from
-  // Tokens [begin, end) of document `index`.
-  void document(std::uint64_t index, std::uint64_t& begin, std::uint64_t& end) const;
-  std::string document_text(std::uint64_t index) const;
-  // `progress(done, total)` in bytes; may be empty.
-  std::vector<Damage> damage(const std::function<void(std::uint64_t, std::uint64_t)>& progress = {}) const;
-  void verify() const;  // throws the first damage and says how many shards are affected
 
  private:
   std::size_t find(std::uint64_t offset) const;
