@@ -13,8 +13,10 @@ namespace {
 constexpr Verb kVerbs[] = {
     {"prepare", "text and JSON lines to token data", data_prepare_main},
     {"stories", "generate tiny stories: token data, or text on stdout", data_stories_main},
-    {"inspect", "what a token directory holds", data_inspect_main},
-    {"verify", "check every checksum and token of a token directory", data_verify_main},
+    {"inspect", "what token data holds, also Megatron's and llm.c's", data_inspect_main},
+    {"verify", "check every checksum and token of token data", data_verify_main},
+    {"mix", "several sources into one, each with its share", data_mix_main},
+    {"convert", "token data to and from Megatron's .bin/.idx", data_convert_main},
     {"encode", "bytes on stdin to token ids on stdout", data_encode_main},
     {"decode", "token ids on stdin to bytes on stdout", data_decode_main},
 };

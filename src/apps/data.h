@@ -1,4 +1,8 @@
 #pragma once
+#include <memory>
+#include <string>
+
+#include "rt/data/stored_tokens.h"
 
 namespace rt {
 
@@ -7,7 +11,13 @@ int data_prepare_main(int argc, char** argv);
 int data_stories_main(int argc, char** argv);
 int data_inspect_main(int argc, char** argv);
 int data_verify_main(int argc, char** argv);
+int data_mix_main(int argc, char** argv);
+int data_convert_main(int argc, char** argv);
 int data_encode_main(int argc, char** argv);
 int data_decode_main(int argc, char** argv);
+
+// Token data in any format. Exit::Data when `path` holds none. See data::open_source for `tokenizer`.
+std::unique_ptr<data::StoredTokens> open_token_data(const std::string& path,
+                                                    const data::Tokenizer* tokenizer);
 
 }  // namespace rt

@@ -39,6 +39,44 @@ TEST_F(RwkvData, PrepareInspectVerify) {
   EXPECT_TRUE(refuses(run({"rwkv", "data", "verify", path("set")}), 3, shard.filename().string()));
 }
 
+// 6 tokens in two documents, as Megatron's and RWKV-LM's tools write them.
+void write_binidx(const std::string& stem) {
+  std::string idx("MMIDIDX\0\0\1\0\0\0\0\0\0\0\x08", 18);
+  for (const std::int64_t n : {2, 3}) idx.append(reinterpret_cast<const char*>(&n), 8);
+  for (const std::int32_t n : {4, 2}) idx.append(reinterpret_cast<const char*>(&n), 4);
+  for (const std::int64_t n : {0, 8, 0, 1, 2}) idx.append(reinterpret_cast<const char*>(&n), 8);
+  spew(stem + ".idx", idx);
+  spew(stem + ".bin", std::string("o\0n\0e\0\n\0h\0\n\0", 12));
+}
+
+TEST_F(RwkvData, ForeignFiles) {
+  write_binidx(path("x"));
+  EXPECT_TRUE(refuses(run({"rwkv", "data", "inspect", path("x")}), 2, "--tokenizer"));
+  const Outcome inspect = run({"rwkv", "data", "inspect", path("x.idx"), "--tokenizer", "bytes"});
+  ASSERT_TRUE(succeeds(inspect));
+  EXPECT_TRUE(has(inspect.out, "format       megatron") && has(inspect.out, "documents    2,"))
+      << inspect.out;
+  EXPECT_EQ(run({"rwkv", "data", "inspect", path("x"), "--tokenizer", "bytes", "--doc", "1"}).out, "h\n");
+  EXPECT_TRUE(succeeds(run({"rwkv", "data", "verify", path("x"), "--tokenizer", "bytes"})));
+  EXPECT_TRUE(
+      succeeds(run({"rwkv", "data", "convert", path("x"), "--tokenizer", "bytes", "-o", path("set")})));
+  EXPECT_EQ(run({"rwkv", "data", "inspect", path("set"), "--doc", "0"}).out, "one\n");
+  EXPECT_TRUE(succeeds(run({"rwkv", "data", "convert", path("set"), "--to", "megatron", "-o", path("y")})));
+  EXPECT_EQ(slurp(path("y.bin")), slurp(path("x.bin")));
+  EXPECT_EQ(slurp(path("y.idx")), slurp(path("x.idx")));
+  EXPECT_TRUE(refuses(run({"rwkv", "data", "convert", path("set"), "--to", "megatron", "-o", path("y")}), 3,
+                      "y.bin: exists"));
+  const Outcome mixed = run({"rwkv", "data", "mix", path("set") + "=2", path("x"), "--tokenizer", "bytes",
+                             "--tokens", "60", "-o", path("mixed")});
+  ASSERT_TRUE(succeeds(mixed));
+  EXPECT_TRUE(has(mixed.out, "set: 4")) << mixed.out;  // 40 tokens and at most a document more
+  EXPECT_TRUE(succeeds(run({"rwkv", "data", "verify", path("mixed")})));
+  spew(path("x.bin"), std::string("o\0n\0e\0\n\0h\0\n\1", 12));
+  EXPECT_TRUE(refuses(run({"rwkv", "data", "verify", path("x"), "--tokenizer", "bytes"}), 3,
+                      "x.bin: offset 5: token 266 >= vocab 256"));
+  EXPECT_TRUE(refuses(run({"rwkv", "data", "verify", path(".")}), 3, "no token data"));
+}
+
 TEST_F(RwkvData, EncodeDecode) {
   const std::string text = "h\xC3\xA9llo\n";
   const Outcome ids = run({"rwkv", "data", "encode", "--tokenizer", "bytes"}, text);
