@@ -6,6 +6,7 @@
 #include "apps/options.h"
 #include "apps/verb.h"
 #include "rt/core/parallel.h"
+#include "rt/data/open_source.h"
 #include "rt/data/stories.h"
 #include "rt/infer/model_file.h"
 #include "rt/io/checkpoint.h"
@@ -27,6 +28,7 @@ void line(const std::string& what, const std::string& value) {
 }
 
 std::string describe_path(const std::string& path) {
+  if (data::is_foreign(path)) return path + ": token files of another program";
   if (!fs::exists(path)) return path + ": missing";
   if (!fs::exists(fs::path(path) / "index.json")) return path + ": text, to be prepared at the start";
   const data::TokenSet set(path);

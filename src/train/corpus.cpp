@@ -4,6 +4,7 @@
 
 #include "rt/core/error.h"
 #include "rt/core/log.h"
+#include "rt/data/open_source.h"
 #include "rt/data/prepare.h"
 #include "rt/data/stories.h"
 #include "rt/io/file.h"
@@ -74,7 +75,13 @@ const data::TokenSet* Corpus::stories(const RunConfig& config, const config::Sto
   return keep(config, dir);
 }
 
-const data::TokenSet* Corpus::open(const RunConfig& config, const fs::path& path, bool make) {
+const data::TokenSource* Corpus::open(const RunConfig& config, const fs::path& path, bool make) {
+  if (auto foreign = data::open_foreign(path, tokenizer_.get())) {
+    if (config.data.verify == config::Verify::Full) foreign->verify();
+    mapped_ += foreign->bytes();
+    owned_.push_back(std::move(foreign));
+    return owned_.back().get();
+  }
   if (!fs::exists(path)) fail(Exit::Data, "{}: no such file or directory.", path.string());
   if (fs::exists(path / "index.json")) return keep(config, path);
   const fs::path dir =

@@ -46,6 +46,38 @@ TEST_F(RwkvTrain, CheckWritesNothing) {
   EXPECT_EQ(std::distance(fs::recursive_directory_iterator(dir_), {}), before + 3);
 }
 
+// The files RWKV-LM trains on are read where they lie.
+TEST_F(RwkvTrain, TrainsOnBinidxFiles) {
+  const fs::path stem = dir_ / "pile";
+  std::string idx("MMIDIDX\0\0\1\0\0\0\0\0\0\0\x08", 18), bin;
+  constexpr std::int64_t kTokens = 1000;
+  for (const std::int64_t n : {1, 2}) idx.append(reinterpret_cast<const char*>(&n), 8);
+  const std::int32_t length = kTokens;
+  idx.append(reinterpret_cast<const char*>(&length), 4);
+  for (const std::int64_t n : {0, 0, 1}) idx.append(reinterpret_cast<const char*>(&n), 8);
+  for (std::int64_t i = 0; i < kTokens; ++i) (bin += static_cast<char>('a' + i % 26)) += '\0';
+  spew(stem.string() + ".idx", idx);
+  spew(stem.string() + ".bin", bin);
+  const std::string file = config(), train = "data.train=[{path: " + stem.string() + ".bin}]";
+  const Words words = {"rwkv-train",     file,    "--set",           train, "--set",
+                       "budget.steps=3", "--set", "data.verify=full"};
+  const Outcome trained = run(words);
+  ASSERT_TRUE(succeeds(trained));
+  EXPECT_TRUE(has(trained.out, "done: 3 steps")) << trained.out;
+  EXPECT_TRUE(refuses(
+      run({"rwkv", "check", file, "--set", train, "--set",
+           "data.valid=[{name: v, tokens: 5k, path: " + stem.string() + ".bin}]", "--set", "run.name=other"}),
+      3, "valid v needs 5000 tokens, " + stem.string() + " has 1000"));
+  bin[2 * 700 + 1] = 1;
+  spew(stem.string() + ".bin", bin);
+  EXPECT_TRUE(refuses(
+      run({"rwkv", "check", file, "--set", train, "--set", "data.verify=full", "--set", "run.name=other"}), 3,
+      "pile.bin: offset 700: token 377 >= vocab 256"));
+  EXPECT_TRUE(refuses(run({"rwkv", "check", file, "--set", train, "--set", "tokenizer={type: chars}", "--set",
+                           "run.name=other"}),
+                      2, "carries no tokenizer"));
+}
+
 TEST_F(RwkvTrain, CheckExitCodes) {
   const std::string file = config();
   const auto set = [&](const std::string& change) { return run({"rwkv", "check", file, "--set", change}); };

@@ -33,7 +33,7 @@ class Corpus {
   }  // directories written or reused in the cache
 
  private:
-  const data::TokenSet* open(const RunConfig& config, const std::filesystem::path& path, bool make);
+  const data::TokenSource* open(const RunConfig& config, const std::filesystem::path& path, bool make);
   const data::TokenSet* stories(const RunConfig& config, const config::Stories& spec, bool make);
   const data::TokenSet* keep(const RunConfig& config, const std::filesystem::path& dir);
   void open_valid(const RunConfig& config, const data::TokenSource* single, bool make);
