@@ -5,10 +5,10 @@
 #include "apps/model_options.h"
 #include "apps/temp_dir.h"
 #include "apps/verb.h"
+#include "rt/data/open_source.h"
 #include "rt/data/prepare.h"
 #include "rt/data/token_set.h"
 #include "rt/train/evaluation.h"
-#include "rt/train/micro_step.h"
 #include "rt/train/planner.h"
 #include "rt/train/signals.h"
 
@@ -24,27 +24,31 @@ struct EvalOptions {
   bool carry = false;
 };
 
+void need_tokenizer(const LoadedModel& loaded) {
+  if (loaded.tokenizer) return;
+  fail(Exit::Config, "{}: no tokenizer.json beside it. Add --tokenizer bytes or --tokenizer FILE.",
+       loaded.file.string());
+}
+
 // Token data as it is, anything else tokenized into `scratch`.
-std::unique_ptr<data::TokenSet> open_data(const fs::path& path, LoadedModel& loaded, const TempDir& scratch) {
-  if (!fs::exists(path)) fail(Exit::Data, "{}: no such file or directory.", path.string());
-  if (fs::exists(path / "index.json")) {
-    auto set = std::make_unique<data::TokenSet>(path);
-    if (!loaded.tokenizer) {
-      loaded.tokenizer = data::tokenizer_from_json(set->tokenizer().to_json(), path.string());
-    }
-    if (set->tokenizer_fingerprint() != loaded.tokenizer->fingerprint()) {
-      fail(Exit::Data,
-           "{} was tokenized with another {} tokenizer than {}. Re-run data prepare with the model's.",
-           path.string(), set->tokenizer().type(), loaded.file.string());
-    }
-    return set;
+std::unique_ptr<data::StoredTokens> open_data(const fs::path& path, LoadedModel& loaded,
+                                              const TempDir& scratch) {
+  auto source = data::open_source(path, loaded.tokenizer.get());
+  if (!source && !fs::exists(path)) fail(Exit::Data, "{}: no such file or directory.", path.string());
+  if (!loaded.tokenizer && source) {
+    loaded.tokenizer = data::tokenizer_from_json(source->tokenizer().to_json(), path.string());
   }
-  if (!loaded.tokenizer) {
-    fail(Exit::Config, "{}: no tokenizer.json beside it. Add --tokenizer bytes or --tokenizer FILE.",
-         loaded.file.string());
+  need_tokenizer(loaded);
+  if (!source) {
+    data::prepare({path}, scratch.path() / "tokens", *loaded.tokenizer, {});
+    return std::make_unique<data::TokenSet>(scratch.path() / "tokens");
   }
-  data::prepare({path}, scratch.path() / "tokens", *loaded.tokenizer, {});
-  return std::make_unique<data::TokenSet>(scratch.path() / "tokens");
+  if (source->tokenizer_fingerprint() != loaded.tokenizer->fingerprint()) {
+    fail(Exit::Data,
+         "{} was tokenized with another {} tokenizer than {}. Re-run data prepare with the model's.",
+         path.string(), source->tokenizer().type(), loaded.file.string());
+  }
+  return source;
 }
 
 int eval(const EvalOptions& o) {
@@ -64,32 +68,25 @@ int eval(const EvalOptions& o) {
          loaded->model->spec().vocab);
   }
   const std::int64_t rows = o.rows > 0 ? o.rows : std::max<std::int64_t>(1, kMicroTokens / o.seq_len);
-  NextToken objective(*loaded->model, 0.0, Recompute::None);
-  const auto workspace = plan_evaluation(loaded->store.device(), objective, rows, o.seq_len, !o.carry);
+  const auto workspace = plan_evaluation(loaded->store.device(), *loaded->model, rows, o.seq_len, !o.carry);
   const SignalGuard signals;
-  const auto result = evaluate(workspace->ctx(), objective, *set, *loaded->tokenizer, o.seq_len, rows,
+  const auto result = evaluate(workspace->ctx(), *loaded->model, *set, *loaded->tokenizer, o.seq_len, rows,
                                !o.carry, static_cast<std::uint64_t>(o.tokens), &SignalGuard::requested());
   if (!result) fail(Exit::Interrupted, "interrupted");
   std::printf("loss           %.10g\n", result->loss);
   std::printf("perplexity     %.8g\n", result->perplexity);
   std::printf("bits_per_byte  %.8g\n", result->bits_per_byte);
   std::printf("tokens         %llu\n", static_cast<unsigned long long>(result->tokens));
+  for (const PositionLoss& p : result->by_position) {
+    const std::string label = format("after {}..{}", p.begin + 1, p.end);
+    std::printf("%-14s %.10g  (%llu tokens)\n", label.c_str(), p.loss,
+                static_cast<unsigned long long>(p.tokens));
+  }
   std::printf("tokens_per_s   %.1f\n", static_cast<double>(result->tokens) / std::max(result->seconds, 1e-9));
   return 0;
 }
 
 }  // namespace
-
-std::unique_ptr<Workspace> plan_evaluation(Device device, Objective& objective, std::int64_t rows,
-                                           std::int64_t seq_len, bool resets) {
-  const Shape shape{rows, seq_len};
-  BatchView batch{untouchable(shape, DType::I32), untouchable(shape, DType::I32), {}};
-  if (resets) batch.reset = untouchable(shape, DType::U8);
-  Workspace measure(device, impl_of(device));
-  micro_loss(measure.ctx(), objective, batch);
-  return std::make_unique<Workspace>(device, impl_of(device), measure.saved().high_water(),
-                                     measure.scratch().high_water(), 0);
-}
 
 int eval_main(int argc, char** argv) {
   EvalOptions o;

@@ -1,13 +1,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <numeric>
 #include <string>
 
 #include "apps/eval.h"
 #include "rt/core/error.h"
 #include "rt/core/host.h"
 #include "rt/io/archive.h"
-#include "rt/train/micro_step.h"
+#include "rt/train/evaluation.h"
 
 namespace rt {
 namespace {
@@ -80,23 +81,23 @@ void eval_kept_batch(LoadedModel& loaded, const std::string& file) {
     bad_parameters += n;
   }
   std::printf("parameters: %lld not finite\n", static_cast<long long>(bad_parameters));
-  NextToken objective(*loaded.model, 0.0, Recompute::None);
   for (int micro = 0; archive.contains(format("micro{}.tokens", micro)); ++micro) {
     const BatchView batch = read_micro(archive, micro);
     const std::int64_t rows = batch.tokens.shape[0], T = batch.tokens.shape[1];
     check_ids(batch.tokens, 0, loaded.model->spec().vocab, file);
     check_ids(batch.targets, data::kIgnoreTarget, loaded.model->spec().vocab, file);
     const auto workspace =
-        plan_evaluation(loaded.store.device(), objective, rows, T, static_cast<bool>(batch.reset));
-    const std::vector<double> sums = micro_loss(workspace->ctx(), objective, batch);
+        plan_evaluation(loaded.store.device(), *loaded.model, rows, T, static_cast<bool>(batch.reset));
+    const std::vector<double> losses = next_token_losses(workspace->ctx(), *loaded.model, batch);
     for (std::int64_t b = 0; b < rows; ++b) {
       const auto* targets = batch.targets.as<std::int32_t>() + b * T;
       const auto counted = std::count_if(targets, targets + T, [](std::int32_t id) { return id >= 0; });
       std::printf("micro %d sequence %lld: loss %.6f over %lld tokens\n", micro, static_cast<long long>(b),
-                  sums[static_cast<std::size_t>(b)] / std::max<double>(1, static_cast<double>(counted)),
+                  std::accumulate(losses.begin() + b * T, losses.begin() + (b + 1) * T, 0.0) /
+                      std::max<double>(1, static_cast<double>(counted)),
                   static_cast<long long>(counted));
     }
-    const bool finite = std::all_of(sums.begin(), sums.end(), [](double v) { return std::isfinite(v); });
+    const bool finite = std::all_of(losses.begin(), losses.end(), [](double v) { return std::isfinite(v); });
     std::string part = first_bad_part(loaded.store.device(), *loaded.model, batch);
     if (part.empty() && !finite) part = "the head";
     if (!part.empty()) std::printf("micro %d: the first that is not finite is %s\n", micro, part.c_str());

@@ -57,13 +57,6 @@ std::vector<double> micro_step(ExecContext& ctx, Objective& objective, const Bat
   return read(ctx, at.sums);
 }
 
-std::vector<double> micro_loss(ExecContext& ctx, Objective& objective, const BatchView& batch) {
-  const ArenaScope saved(ctx.saved);
-  const BatchView here = on_device(ctx, batch);
-  Tape tape(ctx, Record::No);
-  return read(ctx, tape.value(objective.loss(tape, here, 0.0)));
-}
-
 MicroStepper::MicroStepper(ExecContext& ctx, Objective& objective, ParamStore& store, bool graphs,
                            std::int64_t sequences)
     : ctx_(ctx), objective_(objective), store_(store), graphs_(graphs), feed_(ctx) {

@@ -6,6 +6,7 @@
 #include "rt/core/device_api.h"
 #include "rt/core/error.h"
 #include "rt/ops/gemm_rate.h"
+#include "rt/train/evaluation.h"
 #include "rt/train/machine.h"
 #include "rt/train/micro_step.h"
 #include "rt/train/update.h"
@@ -45,7 +46,7 @@ Plan plan_for(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
   stepper.give(batch, 1.0, true);
   Update update(train.ctx(), store, optimizer, config.optimizer.grad_clip);
   update.give(config.optimizer.lr, 1, stepper.take_losses());
-  micro_loss(evaluate.ctx(), objective, batch);
+  next_token_losses(evaluate.ctx(), model, batch);
 
   Plan plan;
   plan.parameters = store.numel();

@@ -125,12 +125,18 @@ bool Trainer::validate() {
   const auto begin = std::chrono::steady_clock::now();
   for (const Corpus::Valid& valid : corpus_->valid()) {
     const auto result =
-        evaluate(workspace_->ctx(), *objective_, *valid.source, corpus_->tokenizer(), config_.data.seq_len,
+        evaluate(workspace_->ctx(), *model_, *valid.source, corpus_->tokenizer(), config_.data.seq_len,
                  plan_.micro_sequences, config_.data.document_state == config::DocumentState::Reset,
                  valid.max_predictions, &SignalGuard::requested());
     if (!result) return false;
     log::info("eval", "step={}, set={}, loss={}, perplexity={}, bits_per_byte={}, tokens={}", progress_.step,
               valid.name, result->loss, result->perplexity, result->bits_per_byte, result->tokens);
+    std::vector<std::int64_t> ends;
+    std::vector<double> losses;
+    for (const PositionLoss& p : result->by_position) {
+      ends.push_back(static_cast<std::int64_t>(p.end));
+      losses.push_back(p.loss);
+    }
     metrics_->write({{"event", std::string("eval")},
                      {"step", static_cast<std::int64_t>(progress_.step)},
                      {"set", valid.name},
@@ -138,7 +144,9 @@ bool Trainer::validate() {
                      {"perplexity", result->perplexity},
                      {"bits_per_byte", result->bits_per_byte},
                      {"tokens", static_cast<std::int64_t>(result->tokens)},
-                     {"seconds", result->seconds}});
+                     {"seconds", result->seconds},
+                     {"position_end", std::move(ends)},
+                     {"position_loss", std::move(losses)}});
     last_eval_ = result;
   }
   pause(begin);

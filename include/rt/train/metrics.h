@@ -9,10 +9,14 @@
 
 namespace rt {
 
-// metrics.jsonl: one object per line, appended and flushed line by line.
+// metrics.jsonl: one object per line, appended and flushed line by line. Lines without "event" are training
+// steps. "event": "eval" is a validation set, with loss by position in two lists: position_loss[i] is the
+// mean over predictions made after more than position_end[i - 1] and at most position_end[i] tokens of
+// context (see EvalResult::by_position).
 class MetricsFile {
  public:
-  using Field = std::pair<std::string, std::variant<std::int64_t, double, std::string>>;
+  using Field = std::pair<std::string, std::variant<std::int64_t, double, std::string,
+                                                    std::vector<std::int64_t>, std::vector<double>>>;
 
   // Continues an existing file: lines of steps after `resumed_step`, which will be run again, and a torn last
   // line are dropped.

@@ -19,9 +19,6 @@ BatchView on_device(ExecContext& ctx, const BatchView& batch);
 std::vector<double> micro_step(ExecContext& ctx, Objective& objective, const BatchView& batch,
                                double grad_scale);
 
-// Forward only.
-std::vector<double> micro_loss(ExecContext& ctx, Objective& objective, const BatchView& batch);
-
 // micro_step again and again with batches of one shape. Where the device has graphs, the second call of a
 // kind in a row records the device's work and is a replay of it, as are later ones: the same bits without the
 // host's work per kernel. (The first call is not recorded, because libraries load code and choose kernels in
