@@ -14,6 +14,7 @@
 #include "rt/train/corpus.h"
 #include "rt/train/machine.h"
 #include "rt/train/planner.h"
+#include "rt/train/trainer.h"
 
 namespace rt {
 namespace {
@@ -117,6 +118,7 @@ void check_run(const RunConfig& config) {
   line("run", format("{} in {}, seed {}", config.run.name, config.run.dir, config.run.seed));
   print_sources(config);
   const Corpus corpus(config, fs::path(config.run.dir) / "data", false);
+  eval_tasks(config);
   const ModelSpec spec = model_spec(config.model, vocab_of(config, corpus));
   line("model", format("{}, {} layers, width {}, {} heads of {}, vocab {}", spec.arch, spec.layers,
                        spec.width, spec.heads(), spec.head_size, spec.vocab));

@@ -19,8 +19,8 @@ namespace fs = std::filesystem;
 
 struct EvalOptions {
   ModelOptions model;
-  std::optional<std::string> data, batch;
-  std::int64_t seq_len = 1024, tokens = 0, rows = 0;
+  std::optional<std::string> data, batch, task, out, prefix;
+  std::int64_t seq_len = 1024, tokens = 0, rows = 0, limit = 0;
   bool carry = false;
 };
 
@@ -28,6 +28,12 @@ void need_tokenizer(const LoadedModel& loaded) {
   if (loaded.tokenizer) return;
   fail(Exit::Config, "{}: no tokenizer.json beside it. Add --tokenizer bytes or --tokenizer FILE.",
        loaded.file.string());
+}
+
+std::int32_t token_id(const std::string& text, std::int64_t vocab) {
+  const auto id = parse_count(text);
+  if (!id || *id >= vocab) fail(Exit::Config, "--prefix: {} is not a token of the {}.", text, vocab);
+  return static_cast<std::int32_t>(*id);
 }
 
 // Token data as it is, anything else tokenized into `scratch`.
@@ -53,12 +59,22 @@ std::unique_ptr<data::StoredTokens> open_data(const fs::path& path, LoadedModel&
 
 int eval(const EvalOptions& o) {
   if (o.seq_len < 1) fail(Exit::Config, "--seq-len: must be at least 1.");
+  if ((o.task || o.out || o.prefix || o.limit > 0) && !(o.task && o.data)) {
+    fail(Exit::Config, "rwkv eval: --limit, --prefix and --out belong to --task, which needs --data.");
+  }
   if (o.data.has_value() == o.batch.has_value()) {
     fail(Exit::Config, "rwkv eval: give either --data or --batch.");
   }
   const auto loaded = o.model.load();
   if (o.batch) {
     eval_kept_batch(*loaded, *o.batch);
+    return 0;
+  }
+  if (o.task) {
+    need_tokenizer(*loaded);
+    EvalTask task{*o.task, *o.data, o.limit, o.seq_len, {}};
+    if (o.prefix) task.prefix = token_id(*o.prefix, loaded->model->spec().vocab);
+    eval_task(*loaded, o.model.impl(), o.model.compute(), task, o.out);
     return 0;
   }
   const TempDir scratch;
@@ -92,8 +108,14 @@ int eval_main(int argc, char** argv) {
   EvalOptions o;
   Options options("rwkv eval", "Loss (nats per token), perplexity and bits per byte of a model on a text.");
   o.model.declare(options);
-  options.text("--data,-d", o.data, "Token data, or text or JSON lines, tokenized for this run only");
+  options.text("--data,-d", o.data,
+               "Token data, or text or JSON lines, tokenized for this run only; or a task's file");
   options.text("--batch", o.batch, "A batch that training kept: bad/step-N.safetensors");
+  options.text("--task", o.task,
+               "lambada, multiple_choice (HellaSwag, PIQA, ARC) or wikitext: the figures of this benchmark");
+  options.count("--limit", o.limit, "Tasks: the first so many examples; 0: all");
+  options.text("--prefix", o.prefix, "Tasks: a token id to put before every text");
+  options.text("--out", o.out, "Tasks: write the figures there as JSON");
   options.count("--seq-len", o.seq_len, "Each window of so many tokens starts from empty state");
   options.count("--rows", o.rows, "Windows at a time; 0: about 2048 tokens");
   options.count("--tokens", o.tokens, "At most so many predictions; 0: all");

@@ -14,6 +14,7 @@ RunConfig exemplar() {
   c.model.init.from = "x";
   c.data.train = {TrainSource{"x", Stories{}, 1.0}};
   c.data.valid = {ValidSource{"x", "x", 0.1, Stories{}, 1}};
+  c.eval.tasks = {TaskSection{TaskName::Lambada, "x", 1}};
   c.optimizer.groups = {ParamGroup{"x", 1.0, 0.1}};
   return c;
 }

@@ -28,6 +28,11 @@ template <>
 inline constexpr auto kNames<Verify> =
     std::to_array<Name<Verify>>({{Verify::None, "none"}, {Verify::Header, "header"}, {Verify::Full, "full"}});
 template <>
+inline constexpr auto kNames<TaskName> = std::to_array<Name<TaskName>>({{TaskName::Lambada, "lambada"},
+                                                                        {TaskName::MultipleChoice,
+                                                                         "multiple_choice"},
+                                                                        {TaskName::Wikitext, "wikitext"}});
+template <>
 inline constexpr auto kNames<OptimizerType> = std::to_array<Name<OptimizerType>>({{OptimizerType::AdamW,
                                                                                    "adamw"}});
 template <>
@@ -197,10 +202,17 @@ inline void visit(Section& s, SamplesSection& v) {
   s.key("top_k", v.top_k);
 }
 
+inline void visit(Section& s, TaskSection& v) {
+  s.key("task", v.task, {.required = "lambada"});
+  s.key("path", v.path, {.required = "data/lambada_test.jsonl"});
+  s.key("limit", v.limit);
+}
+
 inline void visit(Section& s, EvalSection& v) {
   s.key("every", v.every);
   s.key("at_start", v.at_start);
   s.key("tokens", v.tokens);
+  s.key("tasks", v.tasks);
   s.key("samples", v.samples);
 }
 

@@ -246,6 +246,11 @@ class Validator {
     require(!k.resume.empty(), "checkpoint.resume", "is empty. Use auto, never or the path of a checkpoint");
     in_steps(c_.eval.every, "eval.every");
     at_least(c_.eval.tokens, 1, "eval.tokens");
+    for (std::size_t i = 0; i < c_.eval.tasks.size(); ++i) {
+      const std::string path = rt::format("eval.tasks.{}", i);
+      require(!c_.eval.tasks[i].path.empty(), path + ".path", "is empty. Give the task's file");
+      at_least(c_.eval.tasks[i].limit, 0, path + ".limit");
+    }
     in_steps(c_.log.every, "log.every");
     const SamplesSection& s = c_.eval.samples;
     in_steps(s.every, "eval.samples.every");

@@ -34,7 +34,7 @@ bool Trainer::out_of_time() const {
   if (!config_.budget.wall) return false;
   // Leaves as long as the last evaluation took, so that saving happens before the deadline, and what a device
   // may still need for the steps it was given.
-  double margin = last_eval_ ? last_eval_->seconds : 0.0;
+  double margin = validation_seconds_;
   constexpr double kSteps = Update::kStepsAhead, kMicroSteps = BatchFeed::kAhead + 1;
   if (!settled_) margin += step_seconds_ * std::min(kSteps, kMicroSteps / double(plan_.accumulation));
   return progress_.seconds + elapsed() + margin >= static_cast<double>(config_.budget.wall->count());
@@ -149,6 +149,8 @@ bool Trainer::validate() {
                      {"position_loss", std::move(losses)}});
     last_eval_ = result;
   }
+  if (!run_tasks()) return false;
+  validation_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   pause(begin);
   return true;
 }

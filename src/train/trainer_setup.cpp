@@ -59,6 +59,7 @@ Trainer::Trainer(RunConfig config) : config_(std::move(config)), dir_(config_.ru
   open_run_directory();
   device_ = run_device(config_);
   corpus_ = std::make_unique<Corpus>(config_, dir_ / "data");
+  tasks_ = eval_tasks(config_);
   spec_ = model_spec(config_.model, corpus_->tokenizer().vocab_size());
   plan_ = make_plan(config_, spec_, memory_for(device_), corpus_->mapped_bytes());
   total_steps_ = plan_.steps;

@@ -84,6 +84,48 @@ TEST_F(Rwkv, GenerateEvalInspectATrainedModel) {
   EXPECT_TRUE(fs::exists(checkpoint(8)));
 }
 
+TEST_F(Rwkv, EvalTasks) {
+  const std::string lambada = (dir_ / "lambada.jsonl").string(), results = (dir_ / "results.json").string();
+  spew(lambada, "{\"text\": \"Once upon a time\"}\n{\"text\": \"there was a dog\"}\n");
+  const std::string tasks = "eval.tasks=[{task: lambada, path: " + lambada + "}]";
+  ASSERT_TRUE(succeeds(run({"rwkv-train", config(), "--set", tasks})));
+  nlohmann::json logged, set;
+  std::istringstream metrics(slurp(run_dir() / "metrics.jsonl"));
+  for (std::string line; std::getline(metrics, line);) {
+    const auto object = nlohmann::json::parse(line);
+    if (object.value("event", "") == "task") logged = object;
+    if (object.value("event", "") == "eval") set = object;
+  }
+  const std::string model = run_dir().string();
+  ASSERT_TRUE(
+      succeeds(run({"rwkv", "eval", model, "--task", "lambada", "--data", lambada, "--out", results})));
+  const auto json = nlohmann::json::parse(slurp(results));
+  EXPECT_EQ(json["examples"], 2);
+  EXPECT_EQ(json["step"], 8);
+  EXPECT_GT(json["results"]["perplexity"].get<double>(), 1);
+  EXPECT_EQ(logged["task"], "lambada");
+  EXPECT_EQ(logged["step"], 8);
+  EXPECT_NEAR(logged["perplexity"].get<double>() / json["results"]["perplexity"].get<double>(), 1, 1e-6);
+  EXPECT_EQ(logged["acc"], json["results"]["acc"]);
+  const std::vector<double> ends = set["position_end"], losses = set["position_loss"];
+  EXPECT_EQ(ends, (std::vector<double>{1, 2, 4, 8, 16, 32}));
+  EXPECT_EQ(losses.size(), ends.size());
+
+  spew(dir_ / "mc.jsonl", "{\"goal\": \"g\", \"sol1\": \"a\", \"sol2\": \"b\", \"label\": 0}\n");
+  const Outcome choices =
+      run({"rwkv", "eval", model, "--task", "multiple_choice", "--data", (dir_ / "mc.jsonl").string()});
+  ASSERT_TRUE(succeeds(choices));
+  EXPECT_TRUE(has(choices.out, "acc_norm")) << choices.out;
+  EXPECT_TRUE(
+      refuses(run({"rwkv", "eval", model, "--task", "chess", "--data", lambada}), 2, "\"chess\" is not"));
+  EXPECT_TRUE(refuses(run({"rwkv", "eval", model, "--task", "wikitext"}), 2, "needs --data"));
+  EXPECT_TRUE(refuses(run({"rwkv", "eval", model, "--task", "multiple_choice", "--data", lambada}), 3,
+                      "lambada.jsonl:1: "));
+  EXPECT_TRUE(refuses(run({"rwkv", "check", config(), "--set",
+                           "eval.tasks=[{task: wikitext, path: /no/such}]", "--set", "run.name=other"}),
+                      3, "/no/such"));
+}
+
 TEST_F(Rwkv, InterruptEndsGenerationCleanly) {
   ASSERT_TRUE(
       succeeds(run({"rwkv-train", config(), "--set", "budget.steps=1", "--set", "eval.at_start=false"})));

@@ -199,10 +199,20 @@ struct SamplesSection {
   friend bool operator==(const SamplesSection&, const SamplesSection&) = default;
 };
 
+enum class TaskName : std::uint8_t { Lambada, MultipleChoice, Wikitext };
+
+struct TaskSection {  // a benchmark with every evaluation; the files' forms: rt/train/eval_task.h
+  TaskName task = TaskName::Lambada;  // required
+  std::string path;                   // required
+  std::int64_t limit = 0;             // the first so many examples; 0: all
+  friend bool operator==(const TaskSection&, const TaskSection&) = default;
+};
+
 struct EvalSection {
   Quantity every = steps(500);  // steps
   bool at_start = true;
   std::optional<std::int64_t> tokens;  // cap per validation set; empty: all of it
+  std::vector<TaskSection> tasks;
   SamplesSection samples;
   friend bool operator==(const EvalSection&, const EvalSection&) = default;
 };

@@ -9,6 +9,7 @@
 #include "rt/optim/schedule.h"
 #include "rt/train/console.h"
 #include "rt/train/corpus.h"
+#include "rt/train/eval_task.h"
 #include "rt/train/evaluation.h"
 #include "rt/train/machine.h"
 #include "rt/train/metrics.h"
@@ -25,6 +26,9 @@ struct StepResult {
   double lr = 0;
   bool interrupted = false;  // a signal came: nothing was updated, the step will be run again
 };
+
+// eval.tasks, with a look at each file: Exit::Data for one that cannot be used.
+std::vector<EvalTask> eval_tasks(const RunConfig& config);
 
 // One run from start or resume to its end. Construction checks everything that can be checked (memory, disk,
 // data, stored config) before the first step.
@@ -64,7 +68,8 @@ class Trainer {
   void resume_from(const std::filesystem::path& checkpoint);
   [[noreturn]] void stop_non_finite(const StepReport& bad);
   std::filesystem::path write_checkpoint();
-  bool validate();  // false: interrupted
+  bool validate();  // also the tasks; false: interrupted
+  bool run_tasks();
   void sample();
   void report(const StepResult& result, bool log_line);
   void save_if_due(bool force);
@@ -100,10 +105,12 @@ class Trainer {
   bool has_saved_ = false;
   Yardstick yardstick_{};
   std::optional<EvalResult> last_eval_;
+  std::vector<EvalTask> tasks_;
   std::chrono::steady_clock::time_point started_, last_save_, last_report_;
   std::uint64_t reported_tokens_ = 0;
   double reported_wait_ = 0;
-  double step_seconds_ = 0;  // as last reported
+  double validation_seconds_ = 0;  // the last one took
+  double step_seconds_ = 0;        // as last reported
 };
 
 }  // namespace rt
