@@ -3,6 +3,7 @@
 
 #include "apps/data.h"
 #include "apps/model_options.h"
+#include "rt/data/loss_mask.h"
 #include "rt/data/open_source.h"
 #include "rt/train/machine.h"
 
@@ -10,6 +11,12 @@ namespace rt {
 namespace {
 
 constexpr std::uint64_t kExcerpt = 200;  // tokens of the first document that inspect shows
+
+std::optional<data::LossMask> loss_mask(const data::StoredTokens& source) {
+  const auto* set = dynamic_cast<const data::TokenSet*>(&source);
+  if (set == nullptr || !data::LossMask::present(set->name())) return std::nullopt;
+  return data::LossMask(*set);
+}
 
 void print_source(const data::StoredTokens& source) {
   const data::Tokenizer& tokenizer = source.tokenizer();
@@ -23,6 +30,9 @@ void print_source(const data::StoredTokens& source) {
   std::printf("tokens       %llu\n", static_cast<unsigned long long>(source.size()));
   std::printf("documents    %llu, %.1f tokens on average\n", static_cast<unsigned long long>(documents),
               double(source.size()) / double(std::max<std::uint64_t>(1, documents)));
+  if (const auto mask = loss_mask(source)) {
+    std::printf("trained on   %llu tokens\n", static_cast<unsigned long long>(mask->trained()));
+  }
   std::printf("files        %zu, %s\n", files.size(), human_bytes(double(source.bytes())).c_str());
   for (const data::StoredFile& file : files) {
     std::printf("  %s  %llu tokens, %llu documents, %u bytes each\n", file.path.c_str(),
@@ -89,6 +99,7 @@ int data_verify_main(int argc, char** argv) {
   const auto damage = source->damage();
   for (std::size_t i = 1; i < damage.size(); ++i) std::printf("%s\n", damage[i].what.c_str());
   if (!damage.empty()) fail(Exit::Data, "{}", damage.front().what);
+  if (const auto mask = loss_mask(*source)) mask->verify();
   std::printf("%s: %zu files, %llu tokens: all good\n", path.c_str(), source->files().size(),
               static_cast<unsigned long long>(source->size()));
   return 0;

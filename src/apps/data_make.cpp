@@ -15,7 +15,7 @@ namespace {
 
 struct PrepareArguments {
   std::vector<std::string> inputs;
-  std::string out, tokenizer, field = "text", input_format = "auto";
+  std::string out, tokenizer, field = "text", input_format = "auto", chat = "none";
   std::optional<std::string> separator;
   std::int64_t shard_tokens = std::int64_t{1} << 27;
   bool strict = false, force = false;
@@ -33,6 +33,8 @@ data::PrepareReport prepare(const PrepareArguments& a) {
   if (a.input_format == "text") options.format = data::InputFormat::Text;
   if (a.input_format == "jsonl") options.format = data::InputFormat::Jsonl;
   options.field = a.field;
+  if (a.chat == "rwkv") options.chat = data::ChatTemplate::Rwkv;
+  if (a.chat == "chatml") options.chat = data::ChatTemplate::ChatMl;
   options.separator = a.separator;
   options.strict = a.strict;
   options.writer.overwrite = a.force;
@@ -57,6 +59,10 @@ int data_prepare_main(int argc, char** argv) {
                Options::Need::Required);
   options.choice("--format", a.input_format, {"auto", "text", "jsonl"}, "auto goes by the file's name");
   options.text("--field", a.field, "JSON lines: the key of the text");
+  options.choice(
+      "--template", a.chat, {"none", "rwkv", "chatml"},
+      "JSON lines: {\"messages\": [{\"role\", \"content\"}...]} or {\"prompt\", \"response\"}, of which "
+      "data.loss_mask: from_dataset trains on the answers");
   options.text("--separator", a.separator, "Text: a line equal to this ends a document");
   options.flag("--strict", a.strict, "Stop at the first bad line instead of counting it");
   options.flag("--force", a.force, "Replace an existing token directory");

@@ -10,6 +10,7 @@ constexpr std::string_view kBom = "\xEF\xBB\xBF";
 void Encoded::clear() {
   documents.clear();
   ids.clear();
+  trained.clear();
   text.clear();
   bad.clear();
   lines = failure_line = 0;
@@ -59,13 +60,34 @@ void BlockEncoder::lines(const Block& block, Encoded& out) {
     if (too_long) why = too_long_line(line.size());
     if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
     if (line.find_first_not_of(" \t") == std::string_view::npos && !too_long) continue;
-    if (!too_long && field_.get(line, text, why)) {
+    if (!too_long && options_.chat) {
+      if (!add_conversation(line, out)) return;
+    } else if (!too_long && field_.get(line, text, why)) {
       const bool newline = options_.end_with_newline && !text.empty() && text.back() != '\n';
       if (!add(text, out.lines, 0, newline, out)) return;
     } else if (!refuse_line(std::move(why), out)) {
       return;
     }
   }
+}
+
+bool BlockEncoder::add_conversation(std::string_view line, Encoded& out) {
+  std::string why;
+  const std::vector<ChatMessage> messages = parse_chat(line, why);
+  std::vector<ChatPiece> pieces;
+  if (why.empty()) pieces = chat_pieces(*options_.chat, messages, why);
+  if (!why.empty()) return refuse_line(std::move(why), out);
+  try {
+    if (tokenizer_ != nullptr) encode_pieces(*tokenizer_, pieces, out.ids, out.trained);
+  } catch (const Error& e) {
+    out.failure = e;
+    out.failure_line = out.lines;
+    return false;
+  }
+  if (tokenizer_ == nullptr)
+    for (const ChatPiece& piece : pieces) out.text += piece.text;
+  out.documents.push_back({out.ids.size(), out.text.size(), out.lines, 0});
+  return true;
 }
 
 void BlockEncoder::documents(const Block& block, Encoded& out) {

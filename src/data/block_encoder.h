@@ -26,6 +26,7 @@ struct Encoded {
   };
   std::vector<Document> documents;
   std::vector<std::int32_t> ids;
+  std::vector<std::uint8_t> trained;  // of conversations: for each id, as encode_pieces has it
   std::string text;
   std::vector<BadLine> bad;
   std::uint64_t lines = 0;
@@ -47,6 +48,7 @@ class BlockEncoder {
  private:
   void lines(const Block& block, Encoded& out);
   void documents(const Block& block, Encoded& out);
+  bool add_conversation(std::string_view line, Encoded& out);
   bool add(std::string_view text, std::uint64_t line, std::uint64_t base, bool newline, Encoded& out);
   bool refuse_line(std::string why, Encoded& out) const;
   std::string too_long_line(std::uint64_t length) const;

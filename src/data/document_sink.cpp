@@ -85,7 +85,10 @@ void DocumentSink::take_documents(const Encoded& encoded) {
   std::size_t ids = 0, text = 0;
   for (const Encoded::Document& d : encoded.documents) {
     target_.begin_document();
-    if (d.ids_end > ids) target_.take_ids(std::span(encoded.ids).subspan(ids, d.ids_end - ids));
+    const std::size_t n = d.ids_end - ids;
+    const std::span trained = encoded.trained.empty() ? std::span<const std::uint8_t>{}
+                                                      : std::span(encoded.trained).subspan(ids, n);
+    if (n > 0) target_.take_ids(std::span(encoded.ids).subspan(ids, n), trained);
     try {
       take_text(std::string_view(encoded.text).substr(text, d.text_end - text), true, d.base, false);
     } catch (const Error& e) { refuse(d.line, e); }

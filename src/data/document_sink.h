@@ -29,7 +29,8 @@ class DocumentTarget {
  public:
   virtual ~DocumentTarget() = default;
   virtual void begin_document() = 0;
-  virtual void take_ids(std::span<const std::int32_t> ids) = 0;
+  // `trained`: for each id 1 or 0 (chat_template.h); empty where the text is no conversation.
+  virtual void take_ids(std::span<const std::int32_t> ids, std::span<const std::uint8_t> trained) = 0;
   // Text that is not encoded yet. Returns how much of it was taken, as Tokenizer::encode_some does.
   virtual std::size_t take_text(std::string_view text, bool last, std::uint64_t base) = 0;
   virtual std::uint64_t tokens() const = 0;  // taken so far

@@ -18,7 +18,7 @@ constexpr std::uint64_t kProgressEvery = std::uint64_t{8} << 20;
 class VocabularyTarget final : public DocumentTarget {
  public:
   void begin_document() override {}
-  void take_ids(std::span<const std::int32_t>) override {}
+  void take_ids(std::span<const std::int32_t>, std::span<const std::uint8_t>) override {}
   std::size_t take_text(std::string_view text, bool last, std::uint64_t base) override {
     return vocabulary_.add(text, last, base);
   }
@@ -37,7 +37,8 @@ class WriterTarget final : public DocumentTarget {
   void begin_document() override {
     if (skip_ == 0) writer_.begin_document();
   }
-  void take_ids(std::span<const std::int32_t> ids) override {
+  void take_ids(std::span<const std::int32_t> ids, std::span<const std::uint8_t> trained) override {
+    if (!trained.empty()) return writer_.append(ids, trained);  // of a job that is never resumed
     const std::uint64_t known = std::min<std::uint64_t>(skip_, ids.size());
     skip_ -= known;
     writer_.append(ids.subspan(static_cast<std::size_t>(known)));
@@ -45,7 +46,7 @@ class WriterTarget final : public DocumentTarget {
   std::size_t take_text(std::string_view text, bool last, std::uint64_t base) override {
     ids_.clear();
     const std::size_t taken = tokenizer_.encode_some(text, last, base, ids_);
-    take_ids(ids_);
+    take_ids(ids_, {});
     return taken;
   }
   std::uint64_t tokens() const override { return writer_.tokens() - skip_; }
@@ -157,6 +158,16 @@ JobPosition starting_point(const TokenSetWriter& writer, const std::string& job,
   fail(e.code(), "{} before the first shard was finished; the same command starts over", e.what());
 }
 
+InputList inputs_of(const std::vector<fs::path>& inputs, const PrepareOptions& options) {
+  InputList list = list_inputs(inputs, options.format);
+  for (const InputFile& file : list.files) {
+    if (options.chat && !file.jsonl) {
+      fail(Exit::Data, "{}: is text; a chat template is for JSON lines of conversations", file.path.string());
+    }
+  }
+  return list;
+}
+
 PrepareReport write_tokens(const InputList& list, const fs::path& output, const Tokenizer& tokenizer,
                            const PrepareOptions& options, PrepareProgress& progress) {
   PrepareReport report;
@@ -166,8 +177,9 @@ PrepareReport write_tokens(const InputList& list, const fs::path& output, const 
   report.tokenizer_json = tokenizer.to_json();
   const std::string job = job_name(list, tokenizer, options);
   const DocumentSink* running = nullptr;
-  TokenSetWriter writer(output, tokenizer, options.writer,
-                        {job, [&] { return running->position().to_text(); }});
+  // Conversations have a loss mask, which is not kept shard by shard: they start over.
+  WriterJob resumable{job, [&] { return running->position().to_text(); }};
+  TokenSetWriter writer(output, tokenizer, options.writer, options.chat ? WriterJob{} : std::move(resumable));
   const JobPosition from = starting_point(writer, job, output, options);
   report.resumed_tokens = writer.tokens();
   WriterTarget target(writer, tokenizer, from.skip);
@@ -193,7 +205,7 @@ PrepareReport write_tokens(const InputList& list, const fs::path& output, const 
            output.string(), output.string());
     }
     writer.finish();
-  } catch (const Error& e) { fail_unfinished(e, writer.finished_shards(), output); }
+  } catch (const Error& e) { fail_unfinished(e, options.chat ? 0 : writer.finished_shards(), output); }
   return report;
 }
 
@@ -201,7 +213,7 @@ PrepareReport write_tokens(const InputList& list, const fs::path& output, const 
 
 PrepareReport prepare(const std::vector<fs::path>& inputs, const fs::path& output, const Tokenizer& given,
                       const PrepareOptions& options) {
-  const InputList list = list_inputs(inputs, options.format);
+  const InputList list = inputs_of(inputs, options);
   PrepareProgress progress;
   progress.bytes_total = list.bytes;
   return write_tokens(list, output, given, options, progress);
@@ -213,7 +225,7 @@ PrepareReport prepare(const std::vector<fs::path>& inputs, const fs::path& outpu
   if (tokenizer_type != "chars") {
     fail(Exit::Config, "tokenizer '{}' is not known to data prepare; known: bytes, chars", tokenizer_type);
   }
-  const InputList list = list_inputs(inputs, options.format);
+  const InputList list = inputs_of(inputs, options);
   PrepareProgress progress;
   progress.bytes_total = 2 * list.bytes;
   const auto tokenizer = vocabulary_of(list, options, progress);

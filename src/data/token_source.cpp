@@ -40,6 +40,10 @@ void TokenSource::fill_resets(std::uint64_t offset, std::size_t n, std::uint8_t*
   }
 }
 
+void TokenSource::fill_trained(std::uint64_t, std::size_t n, std::uint8_t* mask) const {
+  std::memset(mask, 1, n);
+}
+
 MemoryTokens::MemoryTokens(std::vector<std::int32_t> tokens, std::vector<std::uint64_t> starts,
                            std::int64_t vocab_size, std::uint64_t tokenizer_fingerprint)
     : tokens_(std::move(tokens)),

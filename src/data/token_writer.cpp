@@ -12,6 +12,7 @@
 #include "data/partial_dir.h"
 #include "data/shard_writer.h"
 #include "rt/core/error.h"
+#include "rt/data/loss_mask.h"
 #include "rt/data/token_set.h"
 
 namespace rt::data {
@@ -131,6 +132,7 @@ struct TokenSetWriter::State {
   std::optional<Journal> journal;
   std::string position, other_job;
   bool at_start = true;  // the next token begins a document
+  std::optional<LossMaskWriter> mask;
 };
 
 TokenSetWriter::TokenSetWriter(const fs::path& dir, const Tokenizer& tokenizer, const WriterOptions& options,
@@ -148,7 +150,21 @@ void TokenSetWriter::append(std::span<const std::int32_t> ids) {
   for (const std::int32_t id : ids) highest = std::max(highest, static_cast<std::uint32_t>(id));
   RT_CHECK(ids.empty() || highest < s.vocab, "token {} >= vocab {}", static_cast<std::int32_t>(highest),
            s.vocab);
+  // Not marked by the other append, which comes through here too.
+  if (s.mask && s.mask->tokens() == s.index.tokens) s.mask->append(ids.size(), true);
   s.append(ids);
+}
+
+void TokenSetWriter::append(std::span<const std::int32_t> ids, std::span<const std::uint8_t> trained) {
+  State& s = *state_;
+  RT_CHECK(ids.size() == trained.size(), "{} tokens with {} marks", ids.size(), trained.size());
+  RT_CHECK(!s.journal, "a job that can be resumed has no loss mask");
+  if (!s.mask) {
+    s.mask.emplace(s.partial.path());
+    s.mask->append(s.index.tokens, true);
+  }
+  s.mask->append(trained);
+  append(ids);
 }
 
 const std::string& TokenSetWriter::resumed_position() const { return state_->position; }
@@ -164,6 +180,11 @@ void TokenSetWriter::finish() {
   if (s.index.tokens == 0)
     fail(Exit::Data, "{}: there is no text to write: the inputs are empty", s.target.string());
   if (s.shard) s.close_shard();
+  if (s.mask) {
+    std::vector<std::uint64_t> roots;
+    for (const ShardEntry& shard : s.index.shards) roots.push_back(shard.xxh3);
+    s.mask->finish(roots);
+  }
   write_index(s.partial.path(), s.index);
   with_fs_errors([&] {
     s.partial.move_to(s.target, s.options.overwrite);

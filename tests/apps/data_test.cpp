@@ -77,6 +77,25 @@ TEST_F(RwkvData, ForeignFiles) {
   EXPECT_TRUE(refuses(run({"rwkv", "data", "verify", path(".")}), 3, "no token data"));
 }
 
+TEST_F(RwkvData, ConversationsHaveALossMask) {
+  spew(dir_ / "chat.jsonl",
+       R"({"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Yes"}]})"
+       "\n{\"prompt\":\"x\"}\n");
+  const Outcome made = run({"rwkv", "data", "prepare", path("chat.jsonl"), "--out", path("chat"),
+                            "--tokenizer", "bytes", "--template", "rwkv"});
+  ASSERT_TRUE(succeeds(made));
+  EXPECT_TRUE(has(made.out, "26 tokens, 1 documents")) << made.out;
+  EXPECT_TRUE(has(made.err, "chat.jsonl:2: has no \"response\"")) << made.err;
+  EXPECT_EQ(run({"rwkv", "data", "inspect", path("chat"), "--doc", "0"}).out,
+            "User: Hi\n\nAssistant: Yes\n\n");
+  EXPECT_TRUE(has(run({"rwkv", "data", "inspect", path("chat")}).out, "trained on   6 tokens"));
+  EXPECT_TRUE(succeeds(run({"rwkv", "data", "verify", path("chat")})));
+  std::string bytes = slurp(dir_ / "chat" / "loss_mask.rmask");
+  bytes[64] = static_cast<char>(bytes[64] ^ 1);
+  spew(dir_ / "chat" / "loss_mask.rmask", bytes);
+  EXPECT_TRUE(refuses(run({"rwkv", "data", "verify", path("chat")}), 3, "loss_mask.rmask"));
+}
+
 TEST_F(RwkvData, EncodeDecode) {
   const std::string text = "h\xC3\xA9llo\n";
   const Outcome ids = run({"rwkv", "data", "encode", "--tokenizer", "bytes"}, text);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "rt/data/chat_template.h"
 #include "rt/data/token_writer.h"
 #include "rt/data/tokenizer.h"
 
@@ -32,6 +33,7 @@ struct PrepareOptions {
   std::string field = "text";  // JSON lines: the key of the text
   bool end_with_newline =
       true;  // JSON lines: a text without a final newline gets one. Files stay as they are
+  std::optional<ChatTemplate> chat;      // JSON lines are conversations (parse_chat); a loss mask is written
   std::optional<std::string> separator;  // text: a line equal to this ends a document and belongs to none
   // JSON lines: a longer line is a bad one. Reading one takes about three times its size in memory.
   std::uint64_t longest_line = std::uint64_t{64} << 20;
@@ -76,10 +78,10 @@ struct PrepareReport {
 // Memory does not depend on the inputs' size: about 5 MiB for each of 3 blocks per thread, a block table and
 // the document starts of one shard. A text document may have any size.
 //
-// When it fails, is stopped or killed, finished shards stay in `<output>.partial`, and the same call goes on
-// behind them: the inputs (paths, sizes, times of change), the options that matter for the output and the
-// tokenizer must be what they were, else it starts over with a note. Bad input: Exit::Data, one line with the
-// file.
+// When it fails, is stopped or killed, finished shards (but those of conversations) stay in
+// `<output>.partial`, and the same call goes on behind them: the inputs (paths, sizes, times of change), the
+// options that matter for the output and the tokenizer must be what they were, else it starts over with a
+// note. Bad input: Exit::Data, one line with the file.
 PrepareReport prepare(const std::vector<std::filesystem::path>& inputs, const std::filesystem::path& output,
                       const Tokenizer& given, const PrepareOptions& options);
 PrepareReport prepare(const std::vector<std::filesystem::path>& inputs, const std::filesystem::path& output,

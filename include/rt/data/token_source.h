@@ -22,6 +22,10 @@ class TokenSource {
   virtual void read(std::uint64_t offset, std::size_t n, std::int32_t* out) const = 0;
   virtual std::uint64_t next_document(std::uint64_t from) const = 0;    // smallest start >= from, or size()
   virtual std::uint64_t previous_document(std::uint64_t at) const = 0;  // largest start <= at
+  // 1 where a token of [offset, offset + n) is to be predicted in training, 0 where it only is context. All
+  // are unless the data has a loss mask, whose fingerprint is then not 0.
+  virtual void fill_trained(std::uint64_t offset, std::size_t n, std::uint8_t* mask) const;
+  virtual std::uint64_t mask_fingerprint() const { return 0; }
 
   std::vector<std::uint64_t> document_starts(std::uint64_t offset,
                                              std::uint64_t n) const;  // those in the range
@@ -63,6 +67,10 @@ class TokenRange final : public TokenSource {
   void read(std::uint64_t offset, std::size_t n, std::int32_t* out) const override;
   std::uint64_t next_document(std::uint64_t from) const override;
   std::uint64_t previous_document(std::uint64_t at) const override;
+  void fill_trained(std::uint64_t offset, std::size_t n, std::uint8_t* mask) const override {
+    source_->fill_trained(begin_ + offset, n, mask);
+  }
+  std::uint64_t mask_fingerprint() const override { return source_->mask_fingerprint(); }
 
  private:
   const TokenSource* source_;
