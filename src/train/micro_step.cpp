@@ -79,12 +79,21 @@ MicroStepper::Key MicroStepper::key_of(const BatchView& batch, double grad_scale
 }
 
 bool MicroStepper::should_record(Kind& kind, const Key& key) {
-  if (!graphs_ || kind.graph || ctx_.dry_run || ctx_.device.kind == DeviceKind::Cpu) return false;
-  if (kind.key != key) {
-    kind.key = key;
+  if (!graphs_ || ctx_.dry_run || ctx_.device.kind == DeviceKind::Cpu) return false;
+  if (kind.graph && kind.key == key) {
+    kind.calls = 0;
+    return false;
+  }
+  if (kind.last != key) {
+    kind.last = key;
     kind.calls = 0;
   }
-  return ++kind.calls == 2;
+  if (++kind.calls < 2) return false;
+  if (kind.graph) ctx_.stream.synchronize();  // it may still be running
+  kind.graph.reset();
+  kind.reached.clear();
+  kind.key = key;
+  return true;
 }
 
 // Leaves the store as it was: nothing has run.

@@ -85,6 +85,21 @@ TEST(MicroStepper, OnlyTwoEqualCallsInARowAreRecorded) {
   EXPECT_EQ(toy.stepper->replaying(), has_graphs());
 }
 
+TEST(MicroStepper, AnotherLengthIsRecordedInsteadOfTheOneBefore) {
+  Toy recorded(true), eager(false);
+  const HostBatch shorter(4, 8, 0), longer(2, 16, 1);
+  for (const HostBatch* batch : {&shorter, &longer, &shorter}) {
+    for (int call = 0; call < 4; ++call) {
+      const int calls = recorded.objective->calls;
+      for (const bool first : {true, false}) {
+        EXPECT_EQ(recorded.run(*batch, first), eager.run(*batch, first)) << call;
+        EXPECT_EQ(recorded.gradients(), eager.gradients()) << call;
+      }
+      EXPECT_EQ(recorded.objective->calls, calls + (call >= 2 && has_graphs() ? 0 : 2));
+    }
+  }
+}
+
 TEST(MicroStepper, TheFirstOverwritesAndTheOthersAdd) {
   Toy toy(true);
   const HostBatch batch(2, 16, 0);

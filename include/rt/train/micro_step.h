@@ -22,8 +22,9 @@ std::vector<double> micro_step(ExecContext& ctx, Objective& objective, const Bat
 // micro_step again and again with batches of one shape. Where the device has graphs, the second call of a
 // kind in a row records the device's work and is a replay of it, as are later ones: the same bits without the
 // host's work per kernel. (The first call is not recorded, because libraries load code and choose kernels in
-// it.) What differs from the recorded call in more than the batch's contents is not replayed. A recording
-// that fails costs one log line.
+// it.) What differs from the recorded call in more than the batch's contents is not replayed, and the second
+// of these in a row that are alike, as when sequences become longer, is recorded instead. A recording that
+// fails costs one log line.
 class MicroStepper {
  public:
   // `sequences`: the most whose losses are kept, those of an optimizer step. A dry run of ctx counts memory.
@@ -50,8 +51,9 @@ class MicroStepper {
     friend bool operator==(const Key&, const Key&) = default;
   };
   struct Kind {
-    Key key;
-    int calls = 0;  // with this key, in a row
+    Key key;        // of the recording
+    Key last;       // of the last call that was not replayed
+    int calls = 0;  // with it, in a row
     std::optional<DeviceGraph> graph;
     std::vector<Parameter*> reached;  // have a gradient after it
   };
