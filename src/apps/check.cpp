@@ -14,6 +14,7 @@
 #include "rt/train/corpus.h"
 #include "rt/train/machine.h"
 #include "rt/train/planner.h"
+#include "rt/train/run_loader.h"
 #include "rt/train/trainer.h"
 
 namespace rt {
@@ -126,14 +127,13 @@ void check_run(const RunConfig& config) {
   check_init(config, spec);
   const Plan plan = make_plan(config, spec, memory_for(run_device(config)), corpus.mapped_bytes());
   if (corpus.complete()) {
-    data::LoaderOptions loader;
-    loader.seq_len = config.data.seq_len;
-    loader.global_sequences = config.sequences_per_step();
-    loader.micro_sequences = plan.micro_sequences;
-    const data::Loader made(corpus.train(), loader);
+    const data::Loader loader = run_loader(config, corpus, plan.micro_sequences);
     if (plan.steps) {
-      line("epochs", format("{} over {} samples", made.epoch_at(static_cast<std::uint64_t>(*plan.steps)),
-                            made.windows()));
+      const auto epochs = loader.epochs_at(static_cast<std::uint64_t>(*plan.steps));
+      for (std::size_t j = 0; j < epochs.size(); ++j) {
+        const std::string of = epochs.size() == 1 ? "" : " of " + corpus.train()[j].tokens->name();
+        line(j == 0 ? "epochs" : "", format("{} over {} samples{}", epochs[j], loader.rows(j), of));
+      }
     }
   }
   std::puts("plan");

@@ -25,6 +25,11 @@ RunConfig RunConfig::parse(std::string_view yaml, std::string_view name,
   return from_tree(load_tree(yaml, std::string(name), overrides), std::string(name));
 }
 
+std::int64_t SeqLen::shortest() const {
+  const auto by_value = [](const SeqLenPart& a, const SeqLenPart& b) { return a.value < b.value; };
+  return std::min_element(parts.begin(), parts.end(), by_value)->value;
+}
+
 std::string RunConfig::dump() const {
   return "# Every key of the run, defaults included. Training from this file repeats the run.\n" +
          emit_yaml(write_config(*this));

@@ -12,8 +12,9 @@ void visit(Section& s, InitFrom& v) { s.key("from", v.from, {.required = "runs/o
 RunConfig exemplar() {
   RunConfig c;
   c.model.init.from = "x";
-  c.data.train = {TrainSource{"x", Stories{}, 1.0}};
+  c.data.train = {TrainSource{"x", Stories{}, 1.0, 1.0}};
   c.data.valid = {ValidSource{"x", "x", 0.1, Stories{}, 1}};
+  c.data.seq_len.parts = {SeqLenPart{1, 1}, SeqLenPart{{}, 1}};
   c.eval.tasks = {TaskSection{TaskName::Lambada, "x", 1}};
   c.optimizer.groups = {ParamGroup{"x", 1.0, 0.1}};
   return c;
@@ -46,6 +47,22 @@ void Codec<ModelInit>::read(const Node& in, const std::string& path, Places& pla
 Node Codec<ModelInit>::write(const ModelInit& init, ChangeClass change, const KeyOptions& options) {
   if (!init.from) return Node::scalar("arch");
   return Codec<InitFrom>::write({*init.from}, change, options);
+}
+
+void Codec<SeqLen>::read(const Node& in, const std::string& path, Places& places, SeqLen& value,
+                         const KeyOptions& options) {
+  if (in.kind == Node::Kind::List)
+    return Codec<decltype(value.parts)>::read(in, path, places, value.parts, options);
+  std::int64_t length = 0;
+  Codec<std::int64_t>::read(in, path, places, length, options);
+  value = length;
+}
+
+Node Codec<SeqLen>::write(const SeqLen& value, ChangeClass change, const KeyOptions& options) {
+  if (value.parts.size() == 1 && !value.parts[0].until) {
+    return Codec<std::int64_t>::write(value, change, options);
+  }
+  return Codec<decltype(value.parts)>::write(value.parts, change, options);
 }
 
 std::map<std::string, std::vector<std::string>> homes_of_keys() {

@@ -23,7 +23,16 @@ inline constexpr auto kNames<DocumentState> =
     std::to_array<Name<DocumentState>>({{DocumentState::Reset, "reset"}, {DocumentState::Carry, "carry"}});
 template <>
 inline constexpr auto kNames<Order> = std::to_array<Name<Order>>({{Order::Shuffle, "shuffle"},
-                                                                  {Order::Sequential, "sequential"}});
+                                                                  {Order::Sequential, "sequential"},
+                                                                  {Order::RwkvMagicPrime,
+                                                                   "rwkv_magic_prime"}});
+template <>
+inline constexpr auto kNames<Packing> = std::to_array<Name<Packing>>({{Packing::Concat, "concat"},
+                                                                      {Packing::Pack, "pack"},
+                                                                      {Packing::Pad, "pad"}});
+template <>
+inline constexpr auto kNames<LossMask> =
+    std::to_array<Name<LossMask>>({{LossMask::None, "none"}, {LossMask::FromDataset, "from_dataset"}});
 template <>
 inline constexpr auto kNames<Verify> =
     std::to_array<Name<Verify>>({{Verify::None, "none"}, {Verify::Header, "header"}, {Verify::Full, "full"}});
@@ -73,6 +82,12 @@ struct Codec<ModelInit> {  // "arch" or {from: path}
   static Node write(const ModelInit& init, ChangeClass change, const KeyOptions&);
 };
 
+template <>
+struct Codec<SeqLen> {  // a count, or a list of {until, value} that ends in a {value}
+  static void read(const Node& in, const std::string& path, Places& places, SeqLen& value, const KeyOptions&);
+  static Node write(const SeqLen& value, ChangeClass change, const KeyOptions&);
+};
+
 inline void visit(Section& s, RunSection& v) {
   s.key("name", v.name, {.required = "my-run"});
   s.key("dir", v.dir);
@@ -111,6 +126,7 @@ inline void visit(Section& s, TrainSource& v) {
   s.key("path", v.path, {.terse = true});
   s.key("stories", v.stories, {.terse = true});
   s.key("weight", v.weight);
+  s.key("epochs_max", v.epochs_max, {.terse = true});
 }
 
 inline void visit(Section& s, ValidSource& v) {
@@ -121,12 +137,20 @@ inline void visit(Section& s, ValidSource& v) {
   s.key("tokens", v.tokens, {.terse = true});
 }
 
+inline void visit(Section& s, SeqLenPart& v) {
+  s.key("until", v.until, {.terse = true});
+  s.key("value", v.value, {.required = "1024"});
+}
+
 inline void visit(Section& s, DataSection& v) {
   s.key("train", v.train, {.required = "[{path: data/train}]"});
   s.key("valid", v.valid, {.change = ChangeClass::Harmless});
   s.key("seq_len", v.seq_len, {.required = "1024"});
+  s.key("packing", v.packing);
   s.key("document_state", v.document_state);
   s.key("order", v.order);
+  s.key("magic_prime", v.magic_prime, {.absent = "auto"});
+  s.key("loss_mask", v.loss_mask);
   s.key("verify", v.verify, {.change = ChangeClass::Harmless});
 }
 
@@ -249,6 +273,7 @@ Node write_config(const RunConfig& config);
 // validate.cpp: fills what depends on other keys ({name}, the wsd defaults), then throws Exit::Config for
 // values that cannot be.
 void resolve_and_validate(RunConfig& config, const Places& places);
+void validate_data(const RunConfig& config, const Places& places);  // validate_data.cpp: data and batch
 // sources.cpp: the tree after includes, overrides and model.spec.
 Node load_tree(const std::string& file, std::span<const std::string> overrides);
 Node load_tree(std::string_view yaml, const std::string& name, std::span<const std::string> overrides);

@@ -1,21 +1,20 @@
 #include <algorithm>
-#include <set>
 
+#include "config/checks.h"
 #include "config/schema.h"
 
 namespace rt::config {
 namespace {
 
-class Validator {
+class Validator : private Checks {
  public:
-  Validator(RunConfig& config, const Places& places) : c_(config), places_(places) {}
+  Validator(RunConfig& config, const Places& places) : Checks(places), c_(config) {}
 
   void run() {
     require(c_.version == 1, "version", "{} is not known here. This build reads version: 1", c_.version);
     names();
     model();
-    data();
-    batch();
+    validate_data(c_, places_);
     optimizer();
     budget();
     schedule();
@@ -23,32 +22,6 @@ class Validator {
   }
 
  private:
-  template <class... Args>
-  void require(bool ok, const std::string& path, std::string_view pattern, const Args&... args) const {
-    if (!ok) fail_at(places_.find(path), path, pattern, args...);
-  }
-
-  void at_least(std::int64_t value, std::int64_t low, const std::string& path) const {
-    require(value >= low, path, "{} is too small. Use {} or more", value, low);
-  }
-  void at_least(const std::optional<std::int64_t>& value, std::int64_t low, const std::string& path) const {
-    if (value) at_least(*value, low, path);
-  }
-  void positive(double value, const std::string& path) const {
-    require(value > 0, path, "{} is not positive. Use a number above 0", format_real(value));
-  }
-  void not_negative(double value, const std::string& path) const {
-    require(value >= 0, path, "{} is negative. Use 0 or more", format_real(value));
-  }
-  void positive(const Quantity& value, const std::string& path) const {
-    require(value.value > 0, path, "{} is not positive. Use e.g. 100steps", format_quantity(value));
-  }
-  void in_steps(const Quantity& value, const std::string& path) const {
-    require(value.unit == Quantity::Unit::Steps, path, "{} is not a number of steps. Use e.g. 100steps",
-            format_quantity(value));
-    positive(value, path);
-  }
-
   void names() {
     const std::string& name = c_.run.name;
     const bool plain = std::all_of(name.begin(), name.end(), [](char ch) {
@@ -93,71 +66,6 @@ class Validator {
     const std::int64_t below = value / unit * unit;
     if (below == 0) return rt::format("Nearest: {}", unit);
     return rt::format("Nearest: {}, {}", below, below + unit);
-  }
-
-  void one_of(int given, const std::string& path, std::string_view choices) const {
-    require(given == 1, path, "has {} of {}. Give exactly one", given, choices);
-  }
-  void stories(const std::optional<Stories>& value, const std::string& path) const {
-    if (value) at_least(value->tokens, 1, path + ".stories.tokens");
-  }
-
-  void data() {
-    const DataSection& d = c_.data;
-    require(!d.train.empty(), "data.train", "is empty. Give at least one source, e.g. - {path: data/train}");
-    for (std::size_t i = 0; i < d.train.size(); ++i) {
-      const std::string path = rt::format("data.train.{}", i);
-      const TrainSource& source = d.train[i];
-      one_of(source.path.has_value() + source.stories.has_value(), path, "path and stories");
-      require(source.path != "", path + ".path", "is empty. Give a file or directory");
-      positive(source.weight, path + ".weight");
-      stories(source.stories, path);
-    }
-    std::set<std::string> seen;
-    for (std::size_t i = 0; i < d.valid.size(); ++i) {
-      const std::string path = rt::format("data.valid.{}", i);
-      const ValidSource& source = d.valid[i];
-      require(!source.name.empty(), path + ".name", "is empty. Give a word; metrics are logged under it");
-      require(seen.insert(source.name).second, path + ".name", "\"{}\" is taken. Give each set its own",
-              source.name);
-      one_of(source.path.has_value() + source.split.has_value() + source.stories.has_value(), path,
-             "path, split and stories");
-      require(source.path != "", path + ".path", "is empty. Give a file or directory");
-      stories(source.stories, path);
-      at_least(source.tokens, 1, path + ".tokens");
-      if (source.split) split(*source.split, path + ".split");
-    }
-    at_least(d.seq_len, 1, "data.seq_len");
-  }
-
-  void split(double fraction, const std::string& path) const {
-    require(fraction > 0 && fraction < 1, path, "{} is not between 0 and 1. Use e.g. 0.1",
-            format_real(fraction));
-    require(c_.data.train.size() == 1, path,
-            "cuts the one training source, but data.train has {}. Use path instead", c_.data.train.size());
-    const auto is_split = [](const ValidSource& s) { return s.split.has_value(); };
-    const auto splits = std::count_if(c_.data.valid.begin(), c_.data.valid.end(), is_split);
-    require(splits == 1, path, "is given {} times, the training source has one tail. Keep one", splits);
-  }
-
-  void batch() {
-    const std::int64_t tokens = c_.batch.global_tokens, length = c_.data.seq_len;
-    at_least(tokens, 1, "batch.global_tokens");
-    if (tokens % length != 0) {
-      const std::int64_t k = tokens / length;
-      const std::string below = k > 0 ? rt::format("{} (k={}), ", k * length, k) : "";
-      require(false, "batch.global_tokens", "{} is not seq_len({}) x k. Nearest: {}{} (k={})", tokens, length,
-              below, (k + 1) * length, k + 1);
-    }
-    if (!c_.batch.micro_sequences) return;
-    const std::int64_t micro = *c_.batch.micro_sequences, sequences = tokens / length;
-    at_least(micro, 1, "batch.micro_sequences");
-    std::int64_t below = std::min(micro, sequences), above = micro;
-    while (sequences % below != 0) --below;
-    while (above < sequences && sequences % above != 0) ++above;
-    require(sequences % micro == 0, "batch.micro_sequences",
-            "{} does not divide the {} sequences of a step. Nearest: {}", micro, sequences,
-            above > sequences ? std::to_string(below) : rt::format("{}, {}", below, above));
   }
 
   void optimizer() {
@@ -264,7 +172,6 @@ class Validator {
   }
 
   RunConfig& c_;
-  const Places& places_;
 };
 
 }  // namespace

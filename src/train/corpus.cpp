@@ -4,6 +4,7 @@
 
 #include "rt/core/error.h"
 #include "rt/core/log.h"
+#include "rt/data/loss_mask.h"
 #include "rt/data/open_source.h"
 #include "rt/data/prepare.h"
 #include "rt/data/stories.h"
@@ -38,7 +39,7 @@ std::string content_key(const fs::path& path) {
 
 }  // namespace
 
-const data::TokenSet* Corpus::keep(const RunConfig& config, const fs::path& dir) {
+const data::TokenSource* Corpus::keep(const RunConfig& config, const fs::path& dir) {
   auto set = std::make_unique<data::TokenSet>(dir);
   if (config.data.verify == config::Verify::Full) set->verify();
   const data::Tokenizer& own = set->tokenizer();
@@ -54,12 +55,17 @@ const data::TokenSet* Corpus::keep(const RunConfig& config, const fs::path& dir)
          dir.string(), own.type(), hex(own.fingerprint()), hex(tokenizer_->fingerprint()));
   }
   for (const data::TokenFile& shard : set->shards()) mapped_ += shard.file_bytes();
-  const auto* opened = set.get();
+  const data::TokenSet& opened = *set;
   owned_.push_back(std::move(set));
-  return opened;
+  if (config.data.loss_mask == config::LossMask::None || !data::LossMask::present(opened.name()))
+    return &opened;
+  auto masked = std::make_unique<data::MaskedTokens>(opened);
+  if (config.data.verify == config::Verify::Full) masked->mask().verify();
+  owned_.push_back(std::move(masked));
+  return owned_.back().get();
 }
 
-const data::TokenSet* Corpus::stories(const RunConfig& config, const config::Stories& spec, bool make) {
+const data::TokenSource* Corpus::stories(const RunConfig& config, const config::Stories& spec, bool make) {
   const fs::path dir = cache_ / format("stories-{}-{}-{}", type_name(config), spec.seed, spec.tokens);
   if (!fs::exists(dir / "index.json")) {
     if (!make) return nullptr;
@@ -99,17 +105,18 @@ const data::TokenSource* Corpus::open(const RunConfig& config, const fs::path& p
   return keep(config, dir);
 }
 
-void Corpus::open_valid(const RunConfig& config, const data::TokenSource* single, bool make) {
+void Corpus::open_valid(const RunConfig& config, bool make) {
   for (const config::ValidSource& v : config.data.valid) {
     const data::TokenSource* source = nullptr;
     if (v.path) source = open(config, *v.path, make);
     if (v.stories) source = stories(config, *v.stories, make);
-    if (v.split && single) {
-      const std::uint64_t cut = data::split_point(*single, *v.split);
-      owned_.push_back(std::make_unique<data::TokenRange>(*single, cut, single->size()));
+    if (v.split) {
+      const data::TokenSource& single = *train_.front().tokens;
+      const std::uint64_t cut = data::split_point(single, *v.split);
+      owned_.push_back(std::make_unique<data::TokenRange>(single, cut, single.size()));
       source = owned_.back().get();
-      owned_.push_back(std::make_unique<data::TokenRange>(*single, 0, cut));
-      train_ = owned_.back().get();
+      owned_.push_back(std::make_unique<data::TokenRange>(single, 0, cut));
+      train_.front().tokens = owned_.back().get();
     }
     if (!source) continue;
     const std::int64_t cap = v.tokens.value_or(config.eval.tokens.value_or(0));
@@ -127,20 +134,22 @@ Corpus::Corpus(const RunConfig& config, const fs::path& cache, bool make) : cach
   } else if (config.tokenizer.type == config::TokenizerType::Bytes) {
     tokenizer_ = data::make_byte_tokenizer();
   }
-  std::vector<const data::TokenSource*> sources;
+  std::vector<data::LoaderSource> sources;
   for (const config::TrainSource& t : config.data.train) {
     const data::TokenSource* source =
         t.path ? open(config, *t.path, make) : stories(config, *t.stories, make);
     if (!source) return;
-    sources.push_back(source);
+    if (config.data.loss_mask == config::LossMask::FromDataset && source->mask_fingerprint() == 0) {
+      fail(Exit::Data,
+           "{}: has no loss mask, which data.loss_mask: from_dataset asks for. Prepare it with rwkv data "
+           "prepare "
+           "--template, or set none.",
+           source->name());
+    }
+    sources.push_back({source, t.weight, t.epochs_max.value_or(0)});
   }
-  if (sources.size() > 1) {
-    owned_.push_back(std::make_unique<data::ConcatTokens>(sources));
-    train_ = owned_.back().get();
-  } else {
-    train_ = sources.front();
-  }
-  open_valid(config, train_, make);
+  train_ = std::move(sources);
+  open_valid(config, make);
 }
 
 }  // namespace rt

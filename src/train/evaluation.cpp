@@ -81,12 +81,14 @@ std::optional<EvalResult> evaluate(ExecContext& ctx, const LanguageModel& model,
                                    const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
   const auto begin = std::chrono::steady_clock::now();
   const data::EvalLoader loader(source, seq_len, rows, document_resets, max_predictions);
+  EvalResult result;
   double total = 0;
   std::uint64_t bytes = 0;
   Positions positions;
   for (std::uint64_t i = 0; i < loader.batches(); ++i) {
     if (stop && *stop != 0) return std::nullopt;
     const data::Batch batch = loader.at(i);
+    result.tokens += batch.predictions;
     const std::vector<double> losses = next_token_losses(ctx, model, view_of(batch));
     for (const double loss : losses) total += loss;
     positions.add(batch, losses);
@@ -95,8 +97,6 @@ std::optional<EvalResult> evaluate(ExecContext& ctx, const LanguageModel& model,
     }
     if (progress) progress(i + 1, loader.batches());
   }
-  EvalResult result;
-  result.tokens = loader.predictions();
   result.loss = total / static_cast<double>(result.tokens);
   result.perplexity = std::exp(result.loss);
   result.bits_per_byte = total / (std::numbers::ln2 * static_cast<double>(bytes));

@@ -38,15 +38,20 @@ Plan plan_for(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
   AdamW optimizer(store, {.moments = config.optimizer.moments}, MemoryMode::Measure);
   NextToken objective(model, config.objective.l2wrap, recompute_of(config));
 
-  const Shape shape{micro, config.data.seq_len};
-  BatchView batch{untouchable(shape, DType::I32), untouchable(shape, DType::I32), {}};
-  if (config.data.document_state == config::DocumentState::Reset) batch.reset = untouchable(shape, DType::U8);
+  const auto batch_of = [&](std::int64_t T) {
+    const Shape shape{micro * config.data.seq_len / T, T};
+    BatchView batch{untouchable(shape, DType::I32), untouchable(shape, DType::I32), {}};
+    if (config.data.document_state == config::DocumentState::Reset)
+      batch.reset = untouchable(shape, DType::U8);
+    return batch;
+  };
   Workspace train(device, impl_of(device)), evaluate(device, impl_of(device));
-  MicroStepper stepper(train.ctx(), objective, store, false, config.sequences_per_step());
-  stepper.give(batch, 1.0, true);
+  MicroStepper stepper(train.ctx(), objective, store, false, config.most_sequences_per_step());
+  for (const config::SeqLenPart& part : config.data.seq_len.parts)
+    stepper.give(batch_of(part.value), 1.0, true);  // the arenas keep the most
   Update update(train.ctx(), store, optimizer, config.optimizer.grad_clip);
   update.give(config.optimizer.lr, 1, stepper.take_losses());
-  next_token_losses(evaluate.ctx(), model, batch);
+  next_token_losses(evaluate.ctx(), model, batch_of(config.data.seq_len));
 
   Plan plan;
   plan.parameters = store.numel();
@@ -64,7 +69,7 @@ Plan plan_for(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
   plan.device = device;
   plan.batches = stepper.device_bytes() + update.device_bytes();
   if (device.kind == DeviceKind::Cpu)  // the prefetch ring: ids, targets, resets
-    plan.batches += 6 * static_cast<std::size_t>(shape.numel()) * 9;
+    plan.batches += 6 * static_cast<std::size_t>(micro * config.data.seq_len) * 9;
   plan.saved_peak = by_name(train.saved().peak());
   plan.scratch_peak = by_name(train.scratch().peak());
   plan.checkpoint = (4 + 2 * size_of(config.optimizer.moments)) * static_cast<std::size_t>(plan.parameters);

@@ -21,9 +21,11 @@ Trainer::~Trainer() { log::close_file(); }
 bool Trainer::give() {
   const ProfileRange range("step");
   const double per_token = 1.0 / static_cast<double>(config_.batch.global_tokens);
+  std::uint64_t predictions = 0;
   for (int micro = 0; micro < loader_->micro_batches(); ++micro) {
     if (SignalGuard::requested() != 0) return false;
     data::Batch batch = prefetcher_->next();
+    predictions += batch.predictions;
     stepper_->give(view_of(batch), per_token, micro == 0);
     prefetcher_->recycle(std::move(batch));
   }
@@ -32,6 +34,7 @@ bool Trainer::give() {
   ++progress_.step;
   progress_.tokens += static_cast<std::uint64_t>(config_.batch.global_tokens);
   settled_ = false;
+  predictions_ = predictions;
   return true;
 }
 
@@ -40,7 +43,7 @@ StepResult Trainer::settle() {
   const StepReport report = update_->read();
   if (report.halted != 0) stop_non_finite(report);
   settled_ = true;
-  settled_with_ = {.loss = report.loss / static_cast<double>(config_.batch.global_tokens),
+  settled_with_ = {.loss = report.loss / static_cast<double>(predictions_),
                    .grad_norm = std::sqrt(report.sum_squares),
                    .lr = schedule_.at(static_cast<std::int64_t>(progress_.step) - 1)};
   return settled_with_;
@@ -68,7 +71,9 @@ void Trainer::stop_non_finite(const StepReport& bad) {
   const fs::path dir = dir_ / "bad";
   fs::create_directories(dir);
   std::vector<io::NamedTensor> tensors;
+  std::uint64_t predictions = 0;
   for (std::size_t i = 0; i < batches.size(); ++i) {
+    predictions += batches[i].predictions;
     const BatchView view = view_of(batches[i]);
     tensors.push_back({format("micro{}.tokens", i), view.tokens});
     tensors.push_back({format("micro{}.targets", i), view.targets});
@@ -78,17 +83,18 @@ void Trainer::stop_non_finite(const StepReport& bad) {
   io::write_safetensors(file, tensors, {{"step", std::to_string(progress_.step)}});
   const fs::path saved = write_checkpoint();
 
-  const double loss = bad.loss / static_cast<double>(config_.batch.global_tokens);
+  const double loss = bad.loss / static_cast<double>(predictions);
+  const std::int64_t rows = batches.front().B;
   std::string what = format("{} gradients are not finite, loss {}", bad.non_finite, loss);
   std::uint64_t first = batches.front().first_sample, last = batches.back().first_sample;
   if (bad.bad_loss >= 0) {
-    const std::int64_t micro = bad.bad_loss / plan_.micro_sequences;
+    const std::int64_t micro = bad.bad_loss / rows;
     what = format("loss {} (micro {})", loss, micro);
     first = last = batches[static_cast<std::size_t>(micro)].first_sample;
   }
   fail(Exit::NonFinite, "step {}: {}, samples {} to {}. Weights untouched, saved to {}. Batch kept in {}.",
-       progress_.step, what, first, last + static_cast<std::uint64_t>(plan_.micro_sequences) - 1,
-       saved.string(), file.string());
+       progress_.step, what, first, last + static_cast<std::uint64_t>(rows) - 1, saved.string(),
+       file.string());
 }
 
 fs::path Trainer::save() {

@@ -8,6 +8,7 @@
 #include "rt/io/checkpoint.h"
 #include "rt/io/file.h"
 #include "rt/train/machine.h"
+#include "rt/train/run_loader.h"
 #include "rt/train/trainer.h"
 
 namespace rt {
@@ -126,17 +127,14 @@ void Trainer::build_model() {
                                            plan_.grad_pool, root);
   // RT_SYNC waits after every kernel, which cannot be recorded.
   stepper_ = std::make_unique<MicroStepper>(workspace_->ctx(), *objective_, *store_, !std::getenv("RT_SYNC"),
-                                            config_.sequences_per_step());
+                                            config_.most_sequences_per_step());
   update_ = std::make_unique<Update>(workspace_->ctx(), *store_, *optimizer_, config_.optimizer.grad_clip);
-  data::LoaderOptions loader;
-  loader.seq_len = config_.data.seq_len;
-  loader.global_sequences = config_.sequences_per_step();
-  loader.micro_sequences = plan_.micro_sequences;
-  loader.seed = static_cast<std::uint64_t>(config_.run.seed);
-  loader.order =
-      config_.data.order == config::Order::Sequential ? data::Order::Sequential : data::Order::Shuffled;
-  loader.document_resets = config_.data.document_state == config::DocumentState::Reset;
-  loader_ = std::make_unique<data::Loader>(corpus_->train(), loader);
+  loader_ = std::make_unique<data::Loader>(run_loader(config_, *corpus_, plan_.micro_sequences));
+  if (!total_steps_ && loader_->steps() != data::Mixture::kNoLimit) {  // only budget.wall was given
+    total_steps_ = static_cast<std::int64_t>(loader_->steps());
+    log::info("data", "every source reaches epochs_max after {} steps, where the run ends", *total_steps_);
+  }
+  log_mixture(*loader_, *corpus_, total_steps_);
   schedule_ = schedule_of(config_, total_steps_.value_or(std::int64_t{1} << 60));
 }
 

@@ -6,7 +6,7 @@
 namespace rt::config {
 namespace {
 
-// Every key away from its default, strings that need quoting among them.
+// Every key away from its default, strings that need quoting among them, but for those that others exclude.
 const char* const kEverything = R"(version: 1
 run: {name: x1, dir: "my runs/{name}", seed: 7, on_exists: overwrite-if-empty}
 device: cuda:2
@@ -17,14 +17,15 @@ precision: {compute: bf16}
 tokenizer: {type: chars, file: "no"}
 data:
   train:
-    - {path: "a: b#c", weight: 2.5}
+    - {path: "a: b#c", weight: 2.5, epochs_max: 4}
     - stories: {tokens: 4M, seed: 9}
   valid:
     - {name: v, path: "true", tokens: 5k}
     - {name: s, stories: {tokens: 1k}}
-  seq_len: 128
+  seq_len: [{until: 10k, value: 32}, {value: 128}]
+  packing: pad
   document_state: carry
-  order: sequential
+  loss_mask: from_dataset
   verify: full
 batch: {global_tokens: 2Ki, micro_sequences: 4}
 optimizer: {type: adamw, lr: 3e-3, betas: [0.8, 0.95], eps: 1e-8, weight_decay: 0, grad_clip: 0.5, moments: bf16,
@@ -41,6 +42,9 @@ eval: {every: 5steps, at_start: false, tokens: 9k, tasks: [{task: wikitext, path
 log: {every: 1step, console: lines}
 )";
 
+const Overrides kExcluded = {"data.packing=concat", "data.train=[{path: x}]", "data.seq_len=128",
+                             "data.order=rwkv_magic_prime", "data.magic_prime=11"};
+
 TEST(RunConfigFile, ReadsEveryKey) {
   const RunConfig c = parse(kEverything);
   EXPECT_EQ(c.run.dir, "my runs/x1");
@@ -51,9 +55,14 @@ TEST(RunConfigFile, ReadsEveryKey) {
   EXPECT_EQ(c.model.init.from, "runs/a b/last");
   EXPECT_EQ(c.precision.compute, DType::BF16);
   EXPECT_EQ(c.tokenizer.file, "no");
-  EXPECT_EQ(c.data.train[0], (TrainSource{"a: b#c", std::nullopt, 2.5}));
-  EXPECT_EQ(c.data.train[1], (TrainSource{std::nullopt, Stories{4'000'000, 9}, 1.0}));
+  EXPECT_EQ(c.data.train[0], (TrainSource{"a: b#c", std::nullopt, 2.5, 4.0}));
+  EXPECT_EQ(c.data.train[1], (TrainSource{std::nullopt, Stories{4'000'000, 9}, 1.0, {}}));
   EXPECT_EQ(c.data.valid[0].tokens, 5000);
+  EXPECT_EQ(c.data.seq_len.parts, (std::vector<SeqLenPart>{{10000, 32}, {std::nullopt, 128}}));
+  EXPECT_EQ(c.data.packing, Packing::Pad);
+  EXPECT_EQ(c.data.loss_mask, LossMask::FromDataset);
+  EXPECT_EQ(parse(kEverything, kExcluded).data.order, Order::RwkvMagicPrime);
+  EXPECT_EQ(parse(kEverything, kExcluded).data.magic_prime, 11);
   EXPECT_EQ(c.batch.global_tokens, 2048);
   EXPECT_EQ(c.optimizer.betas, (std::array{0.8, 0.95}));
   EXPECT_EQ(c.optimizer.moments, DType::BF16);
@@ -68,8 +77,7 @@ TEST(RunConfigFile, ReadsEveryKey) {
 }
 
 TEST(RunConfigFile, DumpReadsBackEqual) {
-  for (const std::string& text : {kMinimal, std::string(kEverything)}) {
-    const RunConfig c = parse(text);
+  for (const RunConfig& c : {parse(kMinimal), parse(kEverything), parse(kEverything, kExcluded)}) {
     const std::string dump = c.dump();
     const RunConfig again = RunConfig::parse(dump, "dump.yaml");
     EXPECT_EQ(again, c) << dump;
@@ -83,7 +91,9 @@ TEST(RunConfigFile, TheFullExampleLeavesNoKeyAtItsDefault) {
   const std::set<std::string> single_choice = {"model.arch", "optimizer.type", "stability.nonfinite",
                                                "objective.type", "version"};
   std::set<std::string> changed;
-  for (const ConfigChange& change : diff(plain, c)) changed.insert(change.path);
+  for (const RunConfig& other : {c, parse(kEverything, kExcluded)}) {
+    for (const ConfigChange& change : diff(plain, other)) changed.insert(change.path);
+  }
   const std::function<void(const Node&, const std::string&)> visit_leaves = [&](const Node& node,
                                                                                 const std::string& path) {
     if (node.kind == Node::Kind::Map && !changed.contains(path)) {

@@ -103,6 +103,62 @@ TEST(Validate, Data) {
   EXPECT_TRUE(accepts({"tokenizer={type: chars, file: alphabet.json}"}));
 }
 
+TEST(Validate, Rows) {
+  EXPECT_EQ(error_of(kMinimal + "  packing: pack\n  document_state: carry\n"),
+            "c.yaml:13:3: data.packing: pack puts unrelated documents side by side, and document_state: "
+            "carry would "
+            "let one see the other. Use reset, or packing: concat");
+  EXPECT_TRUE(accepts({"data.packing=pad", "data.document_state=carry"}));
+  EXPECT_EQ(rejects("data.packing=tight"),
+            "--set data.packing: \"tight\" is not one of the choices. Use concat, pack or pad");
+  EXPECT_FALSE(accepts({"data.packing=pad", "data.order=rwkv_magic_prime"}));
+  EXPECT_EQ(rejects("data.magic_prime=11"),
+            "--set data.magic_prime: is only for order: rwkv_magic_prime. Remove it");
+  EXPECT_TRUE(accepts({"data.order=rwkv_magic_prime", "data.magic_prime=11"}));
+  EXPECT_TRUE(accepts({"data.order=rwkv_magic_prime", "data.train.1={path: b}"}));
+  EXPECT_FALSE(accepts({"data.order=rwkv_magic_prime", "data.magic_prime=11", "data.train.1={path: b}"}));
+  EXPECT_FALSE(accepts({"data.train.0.epochs_max=0"}));
+  EXPECT_TRUE(accepts({"data.train.0.epochs_max=0.5"}));
+  const Overrides streams = {"data.order=sequential", "data.document_state=carry"};
+  const auto also = [&](const std::string& one) {
+    Overrides all = streams;
+    all.push_back(one);
+    return error_of(kMinimal, all);
+  };
+  EXPECT_TRUE(accepts(streams));
+  EXPECT_EQ(also("data.train.1={path: b}"),
+            "--set data.order: sequential with document_state: carry lets every sequence of a step read its "
+            "own part "
+            "of the data, which must be one source. Use reset, or order: shuffle");
+  EXPECT_NE(also("data.packing=pad"), "no error");
+  EXPECT_NE(also("data.seq_len=[{until: 10k, value: 32}, {value: 64}]"), "no error");
+}
+
+TEST(Validate, SequenceLengths) {
+  EXPECT_TRUE(accepts({"data.seq_len=[{until: 10k, value: 16}, {until: 20k, value: 32}, {value: 64}]"}));
+  EXPECT_TRUE(accepts({"data.seq_len=[{value: 64}]"}));
+  EXPECT_EQ(error_of(kMinimal, {"data.seq_len=[{until: 10k, value: 48}, {value: 64}]"}),
+            "--set data.seq_len: data.seq_len.0.value: 48 does not divide the last length, 64. Use a divisor "
+            "of it: "
+            "every step has the same tokens");
+  EXPECT_EQ(rejects("data.seq_len=[{until: 10k, value: 16}, {until: 10100, value: 32}, {value: 64}]"),
+            "--set data.seq_len: data.seq_len.1.until: 10100 is not a step of 1024 tokens past the one "
+            "before. Raise "
+            "it");
+  EXPECT_EQ(
+      rejects("data.seq_len=[{value: 16}, {value: 64}]"),
+      "--set data.seq_len: data.seq_len.0: has no until, and is not the last. Say how many tokens it is for");
+  EXPECT_EQ(rejects("data.seq_len=[{until: 10k, value: 64}]"),
+            "--set data.seq_len: data.seq_len.0.until: ends the last length. Remove it: that one has no end");
+  EXPECT_FALSE(accepts({"data.seq_len=[]"}));
+  EXPECT_FALSE(accepts({"data.seq_len=[{until: 10k}, {value: 64}]"}));
+  EXPECT_EQ(rejects("data.seq_len=long"),
+            "--set data.seq_len: \"long\" is not a count. Use 524288, 512Ki or 0.5M");
+  const RunConfig c = parse(kMinimal, {"data.seq_len=[{until: 10k, value: 16}, {value: 64}]"});
+  EXPECT_EQ(c.sequences_per_step(), 16);
+  EXPECT_EQ(c.most_sequences_per_step(), 64);
+}
+
 TEST(Validate, OutputsAndNames) {
   EXPECT_EQ(rejects("eval.every=1Mtokens"),
             "--set eval.every: 1000000tokens is not a number of steps. Use e.g. 100steps");

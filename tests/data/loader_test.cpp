@@ -18,62 +18,10 @@ MemoryTokens counting(std::size_t n, std::vector<std::uint64_t> starts = {}) {
   return MemoryTokens(std::move(ids), std::move(starts), static_cast<std::int64_t>(n));
 }
 
-TEST(Permutation, IsABijectionForEverySize) {
-  std::vector<char> seen;
-  for (std::uint64_t n = 1; n <= 2000; ++n) {
-    const Permutation p(n, 42, n % 5);
-    seen.assign(n, 0);
-    for (std::uint64_t i = 0; i < n; ++i) {
-      const std::uint64_t to = p(i);
-      ASSERT_LT(to, n);
-      ASSERT_EQ(seen[to]++, 0) << n;
-    }
-  }
-  const std::uint64_t large = 300007;
-  const Permutation p(large, 1, 0);
-  seen.assign(large, 0);
-  for (std::uint64_t i = 0; i < large; ++i) ASSERT_EQ(seen[p(i)]++, 0);
-  error_of([] { Permutation(0, 1, 1); }, Exit::Failure);
-}
-
-TEST(Permutation, HugeSizesStayInRangeWithoutCollisions) {
-  for (const std::uint64_t n :
-       {(std::uint64_t{1} << 32) + 7, (std::uint64_t{1} << 62) + 1, ~std::uint64_t{0}}) {
-    const Permutation p(n, 9, 3);
-    std::set<std::uint64_t> seen;
-    for (std::uint64_t i = 0; i < 2000; ++i) {
-      const std::uint64_t to = p(i % 2 == 0 ? i : n - 1 - i);
-      EXPECT_LT(to, n);
-      EXPECT_TRUE(seen.insert(to).second);
-    }
-  }
-}
-
-TEST(Permutation, DependsOnSeedAndEpochAndMixes) {
-  const std::uint64_t n = 1000;
-  const Permutation a(n, 1, 0), b(n, 1, 1), c(n, 2, 0);
-  int same_b = 0, same_c = 0, fixed = 0, neighbours = 0;
-  for (std::uint64_t i = 0; i < n; ++i) {
-    same_b += a(i) == b(i);
-    same_c += a(i) == c(i);
-    fixed += a(i) == i;
-    neighbours += i > 0 && a(i) == a(i - 1) + 1;
-  }
-  for (const int count : {same_b, same_c, fixed, neighbours}) EXPECT_LT(count, 10);  // 1 is expected of each
-}
-
-TEST(Permutation, ValuesNeverChange) {  // a changed order would silently break every resumed run
-  std::vector<std::uint64_t> values;
-  for (const std::uint64_t n : {10u, 1000u, 1234567u}) {
-    for (std::uint64_t i = 0; i < 10; ++i) values.push_back(Permutation(n, 42, 7)(i));
-  }
-  EXPECT_EQ(hex16(xxh3(values.data(), values.size() * sizeof(values[0]))), "f0cf86a9e07c96e1");
-}
-
 TEST(Loader, WindowsAreTokensAndTheirSuccessors) {
   const MemoryTokens source = counting(101);
   const Loader loader(source, {.seq_len = 10, .global_sequences = 4, .micro_sequences = 2, .seed = 5});
-  EXPECT_EQ(loader.windows(), 10u);
+  EXPECT_EQ(loader.rows(), 10u);
   EXPECT_EQ(loader.micro_batches(), 2);
   for (std::uint64_t step = 0; step < 6; ++step) {
     for (int micro = 0; micro < 2; ++micro) {
@@ -84,7 +32,8 @@ TEST(Loader, WindowsAreTokensAndTheirSuccessors) {
       EXPECT_TRUE(b.reset.empty());
       EXPECT_EQ(b.first_sample, step * 4 + static_cast<std::uint64_t>(micro) * 2);
       for (std::size_t row = 0; row < 2; ++row) {
-        EXPECT_EQ(b.tokens[row * 10], static_cast<std::int32_t>(10 * loader.window_of(b.first_sample + row)));
+        EXPECT_EQ(b.tokens[row * 10],
+                  static_cast<std::int32_t>(10 * loader.place_of(b.first_sample + row).row));
         for (std::size_t t = 0; t < 10; ++t) {
           EXPECT_EQ(b.tokens[row * 10 + t], b.tokens[row * 10] + static_cast<std::int32_t>(t));
           EXPECT_EQ(b.targets[row * 10 + t], b.tokens[row * 10 + t] + 1);
@@ -100,7 +49,7 @@ TEST(Loader, EachWindowOncePerEpochAcrossEpochBorders) {
     // 17 windows in steps of 3: epochs end in the middle of a step.
     const Loader loader(
         source, {.seq_len = 10, .global_sequences = 3, .micro_sequences = 1, .seed = 1, .order = order});
-    ASSERT_EQ(loader.windows(), 17u);
+    ASSERT_EQ(loader.rows(), 17u);
     std::vector<std::int32_t> firsts;
     for (std::uint64_t step = 0; step < 34; ++step) {
       for (int micro = 0; micro < 3; ++micro) firsts.push_back(loader.at(step, micro).tokens[0] / 10);
@@ -154,7 +103,7 @@ TEST(Loader, ResumesAtEverySample) {
     const Loader resumed(source, options);
     EXPECT_EQ(resumed.at(start, 0).tokens, through[start]);
   }
-  EXPECT_DOUBLE_EQ(first.epoch_at(110), 2.0);
+  EXPECT_DOUBLE_EQ(first.epochs_at(110)[0], 2.0);
   const std::uint64_t far = std::uint64_t{1} << 50;  // O(1), and no 32-bit arithmetic on the way
   EXPECT_EQ(first.at(far, 0).tokens[0] / 6,
             static_cast<std::int32_t>(Permutation(55, 8, far / 55)(far % 55)));
@@ -180,10 +129,10 @@ class HugeSource final : public TokenSource {
 TEST(Loader, OffsetsAre64Bit) {
   const HugeSource source;
   const Loader loader(source, {.seq_len = 3, .global_sequences = 1, .seed = 1, .document_resets = true});
-  EXPECT_EQ(loader.windows(), ((std::uint64_t{1} << 41) + 4) / 3);
+  EXPECT_EQ(loader.rows(), ((std::uint64_t{1} << 41) + 4) / 3);
   std::uint64_t highest = 0;
   for (std::uint64_t step = 0; step < 200; ++step) {
-    const std::uint64_t begin = 3 * loader.window_of(step);
+    const std::uint64_t begin = 3 * loader.place_of(step).row;
     const Batch b = loader.at(step, 0);
     for (std::size_t t = 0; t < 3; ++t) {
       EXPECT_EQ(b.tokens[t], static_cast<std::int32_t>((begin + t) % HugeSource::kPrime));
@@ -196,6 +145,41 @@ TEST(Loader, OffsetsAre64Bit) {
   const Batch last = eval.at(eval.batches() - 1);
   EXPECT_EQ(last.predictions, (source.size() - 1) % 4096);
   EXPECT_EQ(last.targets[0], static_cast<std::int32_t>((last.first_sample * 1024 + 1) % HugeSource::kPrime));
+}
+
+TEST(Loader, TheEndOfAHugeSource) {
+  const HugeSource huge;
+  const MemoryTokens small = counting(1001);
+  const auto expect_row = [](const Batch& b, std::uint64_t row) {
+    for (std::uint64_t t = 0; t < 8; ++t) {
+      ASSERT_EQ(b.tokens[t], static_cast<std::int32_t>((row * 8 + t) % HugeSource::kPrime));
+      ASSERT_EQ(b.targets[t], static_cast<std::int32_t>((row * 8 + t + 1) % HugeSource::kPrime));
+    }
+  };
+  const std::uint64_t windows = std::uint64_t{1} << 38;
+  LoaderOptions options{.seq_len = 8, .seed = 3, .order = Order::Sequential};
+  const Loader sequential(huge, options);
+  ASSERT_EQ(sequential.rows(), windows);
+  expect_row(sequential.at(windows - 1, 0), windows - 1);
+  expect_row(sequential.at(windows, 0), 0);  // the next epoch
+  const Loader mixed({{&small, 1, 0}, {&huge, 2, 0}}, options);
+  const std::uint64_t last = mixed.place_of(3 * (windows / 2) - 1).source == 1 ? 1 : 2;
+  const Loader::Place place = mixed.place_of(3 * (windows / 2) - last);
+  EXPECT_EQ(place.source, 1u);
+  EXPECT_EQ(place.row, windows - 1);
+  expect_row(mixed.at(3 * (windows / 2) - last, 0), windows - 1);
+  options.order = Order::MagicPrime;
+  const Loader magic(huge, options);
+  std::uint64_t highest = 0;
+  for (std::uint64_t step = 0; step < 200; ++step) {
+    const std::uint64_t row = magic.place_of(step).row;
+    expect_row(magic.at(step, 0), row);
+    highest = std::max(highest, row);
+  }
+  EXPECT_GT(highest, windows / 2);
+  options.order = Order::Streams;
+  options.global_sequences = options.micro_sequences = 4;
+  expect_row(Loader(huge, options).at(windows / 4 - 1, 0), windows / 4 - 1);
 }
 
 TEST(Loader, ResetMarksDocumentStarts) {
@@ -213,7 +197,7 @@ TEST(Loader, ResetMarksDocumentStarts) {
 TEST(Loader, SmallestDataAndTooLittleData) {
   const MemoryTokens enough = counting(9), little = counting(8);
   const LoaderOptions options{.seq_len = 8};
-  EXPECT_EQ(Loader(enough, options).windows(), 1u);
+  EXPECT_EQ(Loader(enough, options).rows(), 1u);
   EXPECT_EQ(Loader(enough, options).at(5, 0).targets.back(), 8);
   const std::string what = error_of([&] { Loader loader(little, options); });
   expect_contains(what, "8 tokens are fewer than one window of seq_len + 1 = 9");
@@ -235,6 +219,14 @@ TEST(Loader, FingerprintFollowsWhatChangesTheSamples) {
   EXPECT_EQ(value, Loader(counting(100), base).fingerprint());
   for (const LoaderOptions& o : {seed, length, order}) EXPECT_NE(value, Loader(source, o).fingerprint());
   EXPECT_NE(value, Loader(other, base).fingerprint());
+}
+
+TEST(Loader, FingerprintOfPlainOptionsNeverChanges) {  // runs from before there were mixtures go on
+  const MemoryTokens source = counting(100);
+  const LoaderOptions shuffled{.seq_len = 8, .seed = 1, .document_resets = true};
+  const LoaderOptions sequential{.seq_len = 8, .seed = 1, .order = Order::Sequential};
+  EXPECT_EQ(hex16(Loader(source, shuffled).fingerprint()), "1619fec349a56f03");
+  EXPECT_EQ(hex16(Loader(source, sequential).fingerprint()), "d6561097ecd3c3b8");
 }
 
 TEST(EvalLoader, PredictsEveryTokenOnceAndPadsTheRest) {

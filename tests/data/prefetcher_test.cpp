@@ -18,7 +18,7 @@ class OddSource final : public TokenSource {
   std::uint64_t fingerprint() const override { return 0; }
   void read(std::uint64_t offset, std::size_t n, std::int32_t* out) const override {
     ++reads;
-    if (fail_from <= offset) fail(Exit::Data, "odd: broken at {}", offset);
+    if (fail_from < offset + n) fail(Exit::Data, "odd: broken at {}", offset);
     std::this_thread::sleep_for(std::chrono::milliseconds(delay_ms));
     for (std::size_t i = 0; i < n; ++i) out[i] = static_cast<std::int32_t>(offset + i);
   }
@@ -102,7 +102,7 @@ TEST(Prefetcher, PassesErrorsOnAfterTheGoodBatchesAndSurvivesThem) {
   const Loader loader(source, options_of(Order::Sequential));
   Prefetcher prefetcher(loader, 0);
   for (int i = 0; i < 3; ++i) EXPECT_EQ(prefetcher.next().tokens[0], 10 * i);
-  expect_contains(error_of([&] { prefetcher.next(); }), "odd: broken at 40");
+  expect_contains(error_of([&] { prefetcher.next(); }), "odd: broken at 30");
   error_of([&] { prefetcher.next(); });
   source.fail_from = ~std::uint64_t{0};
   prefetcher.seek(0);

@@ -11,6 +11,7 @@
 
 #include "rt/config/change.h"
 #include "rt/config/quantity.h"
+#include "rt/config/seq_len.h"
 #include "rt/core/device.h"
 #include "rt/core/dtype.h"
 
@@ -71,7 +72,8 @@ struct Stories {            // the built-in generated corpus, a pure function of
 struct TrainSource {  // exactly one of path and stories
   std::optional<std::string> path;
   std::optional<Stories> stories;
-  double weight = 1.0;  // relative share of the mixture
+  double weight = 1.0;               // relative share of the mixture, in predicted tokens
+  std::optional<double> epochs_max;  // read so often at most, then the others take its share; empty: no limit
   friend bool operator==(const TrainSource&, const TrainSource&) = default;
 };
 
@@ -85,15 +87,24 @@ struct ValidSource {  // exactly one of path, split and stories
 };
 
 enum class DocumentState : std::uint8_t { Reset, Carry };
-enum class Order : std::uint8_t { Shuffle, Sequential };
+enum class Order : std::uint8_t { Shuffle, Sequential, RwkvMagicPrime };
+enum class Packing : std::uint8_t { Concat, Pack, Pad };
+enum class LossMask : std::uint8_t { None, FromDataset };
 enum class Verify : std::uint8_t { None, Header, Full };
 
 struct DataSection {
   std::vector<TrainSource> train;  // at least one
   std::vector<ValidSource> valid;
-  std::int64_t seq_len = 0;                             // T, required
-  DocumentState document_state = DocumentState::Reset;  // Carry: never reset inside a sequence
+  SeqLen seq_len;  // T, required
+  // How documents become sequences: one after another; put together whole, cut only when longer than T; or
+  // one a sequence, padded.
+  Packing packing = Packing::Concat;
+  // Carry: never reset inside a sequence; with Order::Sequential each sequence of a step reads on where it
+  // ended in the step before (from empty state: the trainer hands none on).
+  DocumentState document_state = DocumentState::Reset;
   Order order = Order::Shuffle;
+  std::optional<std::int64_t> magic_prime;  // Order::RwkvMagicPrime with one source; auto: the largest
+  LossMask loss_mask = LossMask::None;      // FromDataset: only what the data marks is predicted
   Verify verify = Verify::Header;
   friend bool operator==(const DataSection&, const DataSection&) = default;
 };
@@ -257,7 +268,8 @@ struct RunConfig {
   // Every key with its resolved value; parse(dump()) gives back an equal config.
   std::string dump() const;
 
-  std::int64_t sequences_per_step() const { return batch.global_tokens / data.seq_len; }
+  std::int64_t sequences_per_step() const { return batch.global_tokens / data.seq_len; }  // of full length
+  std::int64_t most_sequences_per_step() const { return batch.global_tokens / data.seq_len.shortest(); }
   // The length of the run by budget.tokens (rounded down to whole steps) and budget.steps, whichever comes
   // first; empty when only budget.wall is given.
   std::optional<std::int64_t> total_steps() const;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "rt/config/run_config.h"
+#include "rt/data/loader.h"
 #include "rt/data/token_set.h"
 
 namespace rt {
@@ -22,8 +23,8 @@ class Corpus {
   // With make == false nothing is written: sources that would have to be made are left out (`rwkv check`).
   Corpus(const RunConfig& config, const std::filesystem::path& cache, bool make = true);
 
-  bool complete() const { return train_ != nullptr; }
-  const data::TokenSource& train() const { return *train_; }
+  bool complete() const { return !train_.empty(); }
+  const std::vector<data::LoaderSource>& train() const { return train_; }  // as data.train lists them
   const std::vector<Valid>& valid() const { return valid_; }
   const data::Tokenizer& tokenizer() const { return *tokenizer_; }
   bool has_tokenizer() const { return tokenizer_ != nullptr; }
@@ -34,14 +35,14 @@ class Corpus {
 
  private:
   const data::TokenSource* open(const RunConfig& config, const std::filesystem::path& path, bool make);
-  const data::TokenSet* stories(const RunConfig& config, const config::Stories& spec, bool make);
-  const data::TokenSet* keep(const RunConfig& config, const std::filesystem::path& dir);
-  void open_valid(const RunConfig& config, const data::TokenSource* single, bool make);
+  const data::TokenSource* stories(const RunConfig& config, const config::Stories& spec, bool make);
+  const data::TokenSource* keep(const RunConfig& config, const std::filesystem::path& dir);
+  void open_valid(const RunConfig& config, bool make);
 
   std::filesystem::path cache_;
   std::vector<std::unique_ptr<data::TokenSource>> owned_;
   std::unique_ptr<data::Tokenizer> tokenizer_;
-  const data::TokenSource* train_ = nullptr;
+  std::vector<data::LoaderSource> train_;
   std::vector<Valid> valid_;
   std::vector<std::filesystem::path> made_;
   std::size_t mapped_ = 0;

@@ -21,7 +21,7 @@
 namespace rt {
 
 struct StepResult {
-  double loss = 0;       // mean over the step's tokens, before the update
+  double loss = 0;       // mean over the step's predictions, before the update; NaN when it had none
   double grad_norm = 0;  // before clipping
   double lr = 0;
   bool interrupted = false;  // a signal came: nothing was updated, the step will be run again
@@ -100,6 +100,7 @@ class Trainer {
   std::optional<std::int64_t> total_steps_;
   RunProgress progress_;
   bool settled_ = true;
+  std::uint64_t predictions_ = 0;  // targets of the last step that were not ignored
   StepResult settled_with_;
   std::uint64_t saved_step_ = 0;
   bool has_saved_ = false;
