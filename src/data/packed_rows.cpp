@@ -15,9 +15,9 @@ namespace {
 // Documents are packed among those that begin in the same block of tokens, so that the plan of a block can be
 // made again whenever it is needed, from that part of the source alone. What is kept of a block is how many
 // rows it has.
-constexpr std::uint64_t kBlockRows = 64;                       // a block is so many rows of tokens,
-constexpr std::uint64_t kLeastBlock = std::uint64_t{1} << 18;  // but no shorter than this
-constexpr std::size_t kCachedBytes = std::size_t{64} << 20;    // of plans
+constexpr std::uint64_t kBlockRows = 64;  // a block is so many rows of tokens, within these limits
+constexpr std::uint64_t kLeastBlock = std::uint64_t{1} << 18, kMostBlock = std::uint64_t{1} << 24;
+constexpr std::size_t kCachedBytes = std::size_t{64} << 20;  // of plans
 
 struct Piece {  // n predictions: tokens [begin, begin + n) and those after each
   std::uint64_t begin = 0;
@@ -68,7 +68,7 @@ class PackedRows final : public Rows {
         options_(options),
         T_(static_cast<std::uint64_t>(options.seq_len)),
         masked_(is_masked(source)) {
-    block_ = std::max(kLeastBlock, kBlockRows * T_);
+    block_ = std::clamp(kBlockRows * T_, kLeastBlock, kMostBlock);
     const std::uint64_t blocks = (source.size() + block_ - 1) / block_;
     first_row_.resize(blocks + 1);
     std::vector<std::uint64_t> predictions(blocks);

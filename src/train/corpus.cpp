@@ -141,9 +141,8 @@ Corpus::Corpus(const RunConfig& config, const fs::path& cache, bool make) : cach
     if (!source) return;
     if (config.data.loss_mask == config::LossMask::FromDataset && source->mask_fingerprint() == 0) {
       fail(Exit::Data,
-           "{}: has no loss mask, which data.loss_mask: from_dataset asks for. Prepare it with rwkv data "
-           "prepare "
-           "--template, or set none.",
+           "{}: has no loss mask, which data.loss_mask: from_dataset asks for. Prepare it with "
+           "rwkv data prepare --template, or set none.",
            source->name());
     }
     sources.push_back({source, t.weight, t.epochs_max.value_or(0)});

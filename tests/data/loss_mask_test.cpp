@@ -48,7 +48,7 @@ TEST(LossMask, ManyBlocksOfBits) {
 TEST(LossMask, DamageAndStrangersAreRefused) {
   const TempDir temp;
   write_masked(temp / "a", 2500, 70);
-  write_masked(temp / "b", 2501, 70);
+  write_masked(temp / "b", 2500, 71);  // as many tokens, other documents
   const auto file = temp / "a" / "loss_mask.rmask";
   const TokenSet set(temp / "a");
   const std::uint64_t before = LossMask(set).fingerprint();

@@ -60,6 +60,9 @@ TEST(MixtureLoader, SourcesComeByWeightEachInItsOwnEpochs) {
     }
     EXPECT_EQ(orders.size(), seen[j].size() / rows[j]) << "every epoch has its own order";
   }
+  EXPECT_NE(Loader({{&data.b}, {&data.b}}, {.seq_len = 6}).place_of(0).row,
+            Loader({{&data.b}, {&data.b}}, {.seq_len = 6}).place_of(1).row)
+      << "each source has its own";
   const auto epochs = loader.epochs_at(1000);
   EXPECT_DOUBLE_EQ(epochs[0], 500.0 / 55);
   EXPECT_DOUBLE_EQ(epochs[2], 20.0);
