@@ -74,7 +74,7 @@ int eval(const EvalOptions& o) {
     need_tokenizer(*loaded);
     EvalTask task{*o.task, *o.data, o.limit, o.seq_len, {}};
     if (o.prefix) task.prefix = token_id(*o.prefix, loaded->model->spec().vocab);
-    eval_task(*loaded, o.model.impl(), o.model.compute(), task, o.out);
+    eval_task(*loaded, o.model.impl(), o.model.compute(), o.rows, task, o.out);
     return 0;
   }
   const TempDir scratch;
@@ -117,7 +117,7 @@ int eval_main(int argc, char** argv) {
   options.text("--prefix", o.prefix, "Tasks: a token id to put before every text");
   options.text("--out", o.out, "Tasks: write the figures there as JSON");
   options.count("--seq-len", o.seq_len, "Each window of so many tokens starts from empty state");
-  options.count("--rows", o.rows, "Windows at a time; 0: about 2048 tokens");
+  options.count("--rows", o.rows, "Windows, or a task's texts, at a time; 0: about 2048 tokens");
   options.count("--tokens", o.tokens, "At most so many predictions; 0: all");
   options.flag("--carry", o.carry, "Keep the state at document starts inside a window");
   if (!options.parse(argc, argv)) return 0;

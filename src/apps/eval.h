@@ -12,8 +12,8 @@ namespace rt {
 void eval_kept_batch(LoadedModel& loaded, const std::string& file);
 
 // Prints the figures of a task and, where `out` names a file, writes them there as JSON. The model has a
-// tokenizer.
-void eval_task(const LoadedModel& loaded, Impl impl, DType compute, const EvalTask& task,
+// tokenizer. `rows`: texts at a time; 0: the scorer's own number.
+void eval_task(const LoadedModel& loaded, Impl impl, DType compute, std::int64_t rows, const EvalTask& task,
                const std::optional<std::string>& out);
 
 }  // namespace rt

@@ -8,9 +8,10 @@
 
 namespace rt {
 
-void eval_task(const LoadedModel& loaded, Impl impl, DType compute, const EvalTask& task,
+void eval_task(const LoadedModel& loaded, Impl impl, DType compute, std::int64_t rows, const EvalTask& task,
                const std::optional<std::string>& out) {
-  Scorer scorer(*loaded.model, impl, compute);
+  Scorer scorer =
+      rows > 0 ? Scorer(*loaded.model, impl, compute, rows) : Scorer(*loaded.model, impl, compute);
   const SignalGuard signals;
   const auto result = run_task(scorer, *loaded.tokenizer, task, &SignalGuard::requested());
   if (!result) fail(Exit::Interrupted, "interrupted");

@@ -36,8 +36,10 @@ bool shorter(const ScoreRequest& a, const ScoreRequest& b) {
 
 }  // namespace
 
-Scorer::Scorer(const LanguageModel& model, Impl impl, DType compute, std::int64_t tokens)
-    : model_(model), impl_(impl), compute_(compute), rows_(std::max<std::int64_t>(1, tokens / kChunk)) {}
+Scorer::Scorer(const LanguageModel& model, Impl impl, DType compute, std::int64_t rows)
+    : model_(model), impl_(impl), compute_(compute), rows_(rows) {
+  RT_CHECK(rows > 0, "scorer: {} rows", rows);
+}
 
 std::optional<std::vector<std::vector<Score>>> Scorer::score(
     std::span<const ScoreRequest> requests, bool greedy, const std::atomic<int>* stop,

@@ -135,7 +135,7 @@ class EvalTaskTest : public ::testing::Test {
       }
     }
     store_.sync_compute();
-    scorer_ = std::make_unique<Scorer>(model_, Impl::Cpu, DType::F32, 192);
+    scorer_ = std::make_unique<Scorer>(model_, Impl::Cpu, DType::F32, 3);
     session_ = std::make_unique<Session>(model_, Impl::Cpu, DType::F32);
   }
   static ModelSpec spec() {

@@ -31,8 +31,8 @@ struct Score {
 // that of the request alone, but for rounding. The model must outlive it.
 class Scorer {
  public:
-  // `tokens`: about how many are in flight, which bounds memory.
-  Scorer(const LanguageModel& model, Impl impl, DType compute, std::int64_t tokens = 2048);
+  // `rows`: texts read at once, which bounds memory; at most 64 tokens of each are in flight.
+  Scorer(const LanguageModel& model, Impl impl, DType compute, std::int64_t rows = 32);
 
   // Result [i][j] is of request i, continuation j. Empty when `stop`, if set, becomes true. `progress` gets
   // (requests done, requests); may be empty. `greedy` false: Score::greedy is not found out, which is faster.
