@@ -45,7 +45,7 @@ void put(OutputFile& file, T value) {
   file.write(&value, sizeof(value));
 }
 
-// The three lists of the index, in the order in which the file has them.
+// What the index says beside the header; where sequences begin follows from their lengths.
 struct Lists {
   std::vector<std::int32_t> lengths;
   std::vector<std::int64_t> documents;
@@ -69,7 +69,7 @@ struct Lists {
     OutputFile file(path);
     file.write(kMegatronMagic, sizeof(kMegatronMagic));
     put(file, kMegatronVersion);
-    put(file, std::uint8_t{wide ? std::uint8_t{4} : std::uint8_t{8}});
+    put(file, static_cast<std::uint8_t>(wide ? 4 : 8));  // i32, u16
     put(file, std::uint64_t{lengths.size()});
     put(file, std::uint64_t{documents.size() + 1});
     file.write(lengths.data(), 4 * lengths.size());

@@ -31,7 +31,7 @@ std::int32_t end_of_text(std::int64_t vocab) {
 struct LlmcTokens::File {
   explicit File(const std::filesystem::path& file) : path(file.string()), map(file, Exit::Data) {}
 
-  void open(std::int64_t vocab);
+  void open();
   void list_starts(std::int32_t delimiter, bool first);
 
   std::string path;
@@ -42,7 +42,7 @@ struct LlmcTokens::File {
   std::vector<std::uint64_t> starts;
 };
 
-void LlmcTokens::File::open(std::int64_t vocab) {
+void LlmcTokens::File::open() {
   if (map.size() < kLlmcHeader) {
     fail(Exit::Data, "{}: truncated: {} bytes are less than the header of {}; copy this file again", path,
          map.size(), kLlmcHeader);
@@ -55,10 +55,6 @@ void LlmcTokens::File::open(std::int64_t vocab) {
   if (!known) {
     fail(Exit::Data, "{}: version {} in its header, bytes {}, is not supported", path, header[llmq ? 2 : 1],
          llmq ? "8..15" : "4..7");
-  }
-  if (llmq && header[2] == 2 && header[5] != vocab) {
-    fail(Exit::Data, "{}: was made for a vocabulary of {}, the tokenizer has {}; fix `tokenizer`", path,
-         header[5], vocab);
   }
   tokens.data = map.data() + kLlmcHeader;
   tokens.type = llmq ? TokenType::I32 : header[0] == kLlmcGpt2 ? TokenType::U16 : TokenType::U32;
@@ -96,7 +92,7 @@ LlmcTokens::LlmcTokens(std::string name, const std::vector<std::filesystem::path
   for (const auto& path : files) {
     files_.push_back(std::make_unique<File>(path));
     File& file = *files_.back();
-    file.open(vocab_size());
+    file.open();
     begin_.push_back(begin_.back() + file.tokens.size);
     fingerprint_ = xxh3(&fingerprint_, sizeof(fingerprint_), sampled_hash(file.map.data(), file.map.size()));
     if (file.tokens.size == 0) fail(Exit::Data, "{}: empty: it holds no tokens", file.path);

@@ -10,8 +10,8 @@
 
 // Token files with a header of 256 i32, then the tokens up to the end, little-endian:
 //   llm.c   header[0] 20240520, [1] version 1, u16 (GPT-2); or 20240801, version 7, u32 (Llama 3); [2] tokens
-//   llmq    header[0..1] "BIN.TOK\n", [2] version 1 or 2, [3] bytes of a token, 4, [4] tokens, [5] from
-//           version 2 on the vocabulary
+//   llmq    header[0..1] "BIN.TOK\n", [2] version 1 or 2, [3] bytes of a token, 4, [4] tokens; masks may
+//           follow the tokens
 // They have no list of documents. llm.c's own data begins each document with the tokenizer's end-of-text
 // token (50256, 128000), so where the vocabulary is that of GPT-2 or Llama 3 documents begin there; in any
 // other case a file is one document.
