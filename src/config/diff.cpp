@@ -64,6 +64,13 @@ std::string_view to_string(ChangeClass kind) {
   return "?";
 }
 
+std::string_view to_string(TokenizerType type) {
+  for (const auto& [known, name] : kNames<TokenizerType>) {
+    if (known == type) return name;
+  }
+  return "?";
+}
+
 std::vector<ConfigChange> diff(const RunConfig& stored, const RunConfig& now) {
   std::vector<ConfigChange> out;
   const Node before = write_config(stored), after = write_config(now);

@@ -17,7 +17,12 @@ inline constexpr auto kNames<DType> = std::to_array<Name<DType>>({{DType::F32, "
                                                                   {DType::BF16, "bf16"}});
 template <>
 inline constexpr auto kNames<TokenizerType> =
-    std::to_array<Name<TokenizerType>>({{TokenizerType::Bytes, "bytes"}, {TokenizerType::Chars, "chars"}});
+    std::to_array<Name<TokenizerType>>({{TokenizerType::Bytes, "bytes"},
+                                        {TokenizerType::Chars, "chars"},
+                                        {TokenizerType::RwkvWorld, "rwkv_world"},
+                                        {TokenizerType::HfJson, "hf_json"},
+                                        {TokenizerType::Tiktoken, "tiktoken"},
+                                        {TokenizerType::Sentencepiece, "sentencepiece"}});
 template <>
 inline constexpr auto kNames<DocumentState> =
     std::to_array<Name<DocumentState>>({{DocumentState::Reset, "reset"}, {DocumentState::Carry, "carry"}});

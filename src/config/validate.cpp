@@ -57,9 +57,11 @@ class Validator : private Checks {
     at_least(m.v_rank, 1, "model.v_rank");
     at_least(m.gate_rank, 1, "model.gate_rank");
     require(m.init.from != "", "model.init.from", "is empty. Give the path of a checkpoint, or init: arch");
-    const bool needs_no_file = c_.tokenizer.type == TokenizerType::Bytes;
-    require(!needs_no_file || !c_.tokenizer.file, "tokenizer.file",
+    const TokenizerType type = c_.tokenizer.type;
+    require(type != TokenizerType::Bytes || !c_.tokenizer.file, "tokenizer.file",
             "type bytes has no file. Remove this key");
+    require(type <= TokenizerType::Chars || c_.tokenizer.file.value_or("") != "", "tokenizer.file",
+            "type {} needs its vocabulary. Give the file", to_string(type));
   }
 
   static std::string nearest_multiples(std::int64_t value, std::int64_t unit) {

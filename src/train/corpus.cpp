@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 
 std::string type_name(const RunConfig& config) {
-  return config.tokenizer.type == config::TokenizerType::Chars ? "chars" : "bytes";
+  return std::string(config::to_string(config.tokenizer.type));
 }
 
 std::string hex(std::uint64_t v) {
@@ -38,6 +38,12 @@ std::string content_key(const fs::path& path) {
 }
 
 }  // namespace
+
+// Names the tokenizer: two vocabularies of one type have caches of their own.
+std::string Corpus::cache_key(const RunConfig& config) const {
+  const bool by_file = config.tokenizer.type > config::TokenizerType::Chars;
+  return by_file ? type_name(config) + "-" + hex(tokenizer_->fingerprint()) : type_name(config);
+}
 
 const data::TokenSource* Corpus::keep(const RunConfig& config, const fs::path& dir) {
   auto set = std::make_unique<data::TokenSet>(dir);
@@ -66,15 +72,15 @@ const data::TokenSource* Corpus::keep(const RunConfig& config, const fs::path& d
 }
 
 const data::TokenSource* Corpus::stories(const RunConfig& config, const config::Stories& spec, bool make) {
-  const fs::path dir = cache_ / format("stories-{}-{}-{}", type_name(config), spec.seed, spec.tokens);
+  const fs::path dir = cache_ / format("stories-{}-{}-{}", cache_key(config), spec.seed, spec.tokens);
   if (!fs::exists(dir / "index.json")) {
     if (!make) return nullptr;
     fs::create_directories(cache_);
     data::StoriesOptions options;
     options.seed = static_cast<std::uint64_t>(spec.seed);
     options.tokens = static_cast<std::uint64_t>(spec.tokens);
-    const auto tokenizer = data::story_tokenizer(type_name(config));
-    const data::StoriesReport report = data::write_stories(dir, *tokenizer, options);
+    const auto own = tokenizer_ ? nullptr : data::story_tokenizer(type_name(config));
+    const data::StoriesReport report = data::write_stories(dir, own ? *own : *tokenizer_, options);
     log::info("data", "wrote {} stories, tokens={}, dir={}", report.stories, report.tokens, dir.string());
   }
   made_.push_back(dir);
@@ -91,7 +97,7 @@ const data::TokenSource* Corpus::open(const RunConfig& config, const fs::path& p
   if (!fs::exists(path)) fail(Exit::Data, "{}: no such file or directory.", path.string());
   if (fs::exists(path / "index.json")) return keep(config, path);
   const fs::path dir =
-      cache_ / format("{}-{}-{}", path.stem().string(), type_name(config), content_key(path));
+      cache_ / format("{}-{}-{}", path.stem().string(), cache_key(config), content_key(path));
   if (!fs::exists(dir / "index.json")) {
     if (!make) return nullptr;
     fs::create_directories(cache_);
@@ -130,7 +136,11 @@ void Corpus::open_valid(const RunConfig& config, bool make) {
 
 Corpus::Corpus(const RunConfig& config, const fs::path& cache, bool make) : cache_(cache) {
   if (config.tokenizer.file) {
-    tokenizer_ = data::tokenizer_from_json(io::read_text(*config.tokenizer.file), *config.tokenizer.file);
+    tokenizer_ = data::open_tokenizer(*config.tokenizer.file);
+    if (tokenizer_->type() != type_name(config)) {
+      fail(Exit::Config, "tokenizer.file: {} is a {} tokenizer, tokenizer.type says {}.",
+           *config.tokenizer.file, tokenizer_->type(), type_name(config));
+    }
   } else if (config.tokenizer.type == config::TokenizerType::Bytes) {
     tokenizer_ = data::make_byte_tokenizer();
   }

@@ -101,6 +101,11 @@ TEST(Validate, Data) {
   EXPECT_FALSE(accepts({"data.valid=[{name: a, split: 0.1}]", "data.train.1={path: b}"}));
   EXPECT_FALSE(accepts({"tokenizer.file=alphabet.json"}));
   EXPECT_TRUE(accepts({"tokenizer={type: chars, file: alphabet.json}"}));
+  for (const std::string type : {"rwkv_world", "hf_json", "tiktoken", "sentencepiece"}) {
+    EXPECT_TRUE(accepts({"tokenizer={type: " + type + ", file: vocabulary}"})) << type;
+    EXPECT_FALSE(accepts({"tokenizer={type: " + type + "}"})) << type;
+  }
+  EXPECT_FALSE(accepts({"tokenizer={type: gpt2, file: vocabulary}"}));
 }
 
 TEST(Validate, Rows) {

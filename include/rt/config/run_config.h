@@ -55,11 +55,14 @@ struct PrecisionSection {
   friend bool operator==(const PrecisionSection&, const PrecisionSection&) = default;
 };
 
-enum class TokenizerType : std::uint8_t { Bytes, Chars };
+enum class TokenizerType : std::uint8_t { Bytes, Chars, RwkvWorld, HfJson, Tiktoken, Sentencepiece };
+std::string_view to_string(TokenizerType type);  // as it is written in the file
 
 struct TokenizerSection {
   TokenizerType type = TokenizerType::Bytes;
-  std::optional<std::string> file;  // chars only: a stored alphabet; else it is taken from the training text
+  // The vocabulary, which all types but bytes and chars must have. chars: a stored alphabet; else it is taken
+  // from the training text.
+  std::optional<std::string> file;
   friend bool operator==(const TokenizerSection&, const TokenizerSection&) = default;
 };
 

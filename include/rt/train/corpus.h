@@ -36,6 +36,7 @@ class Corpus {
  private:
   const data::TokenSource* open(const RunConfig& config, const std::filesystem::path& path, bool make);
   const data::TokenSource* stories(const RunConfig& config, const config::Stories& spec, bool make);
+  std::string cache_key(const RunConfig& config) const;
   const data::TokenSource* keep(const RunConfig& config, const std::filesystem::path& dir);
   void open_valid(const RunConfig& config, bool make);
 
