@@ -17,6 +17,7 @@ constexpr Verb kVerbs[] = {
     {"verify", "check every checksum and token of token data", data_verify_main},
     {"mix", "several sources into one, each with its share", data_mix_main},
     {"convert", "token data to and from Megatron's .bin/.idx", data_convert_main},
+    {"train-bpe", "learn a byte-level BPE tokenizer from text", data_train_bpe_main},
     {"encode", "bytes on stdin to token ids on stdout", data_encode_main},
     {"decode", "token ids on stdin to bytes on stdout", data_decode_main},
 };

@@ -13,6 +13,7 @@ int data_inspect_main(int argc, char** argv);
 int data_verify_main(int argc, char** argv);
 int data_mix_main(int argc, char** argv);
 int data_convert_main(int argc, char** argv);
+int data_train_bpe_main(int argc, char** argv);
 int data_encode_main(int argc, char** argv);
 int data_decode_main(int argc, char** argv);
 

@@ -61,15 +61,18 @@ bool AddedTokens::stands_alone(std::string_view text, std::size_t begin, std::si
   return !before && (end == text.size() || !has_class(text, end, &CharClasses::is_word));
 }
 
+// The next place from `at` on where a token may begin; text.size() when there is none.
+std::size_t AddedTokens::candidate(std::string_view text, std::size_t at) const {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  if (!trie_ || at == text.size()) return text.size();
+  // Two bytes decide: a blank begins tokens of many vocabularies, but only with another one behind it.
+  while (at + 1 < text.size() && !second_[byte(at)][byte(at + 1)]) ++at;
+  return at + 1 < text.size() || first_[byte(at)] ? at : text.size();
+}
+
 void AddedTokens::split(std::string_view text, std::vector<Piece>& out) const {
   std::size_t done = 0;
-  for (std::size_t at = 0; trie_ && at < text.size();) {
-    const auto byte = static_cast<unsigned char>(text[at]);
-    // A blank begins tokens of many vocabularies, but only with another one behind it.
-    if (!first_[byte] || (at + 1 < text.size() && !second_[byte][static_cast<unsigned char>(text[at + 1])])) {
-      ++at;
-      continue;
-    }
+  for (std::size_t at = candidate(text, 0); at < text.size(); at = candidate(text, at)) {
     const ByteTrie::Match match = trie_->longest(text.substr(at));
     if (match.id < 0) {
       ++at;

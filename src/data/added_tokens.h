@@ -38,6 +38,7 @@ class AddedTokens {
   bool empty() const { return tokens_.empty(); }
 
  private:
+  std::size_t candidate(std::string_view text, std::size_t at) const;
   bool stands_alone(std::string_view text, std::size_t begin, std::size_t end) const;
   std::vector<AddedToken> tokens_;
   std::unique_ptr<ByteTrie> trie_;              // its ids are places in tokens_

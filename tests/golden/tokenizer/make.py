@@ -84,6 +84,21 @@ def hugging_face(name, pre_tokenizer, normalizer, added, **model):
     write_lines(name, lambda s: again.encode(s, add_special_tokens=False).ids)
 
 
+def trained():
+    """What our trainer must find as well."""
+    text = open(TEXT).read()[:12000] + "".join(WORDS * 3)
+    open("trained_on.txt", "w", newline="").write(text)
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(vocab_size=900, special_tokens=["<|endoftext|>"], show_progress=False,
+                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    tokenizer.train_from_iterator([text], trainer)
+    text = json.loads(tokenizer.to_str())
+    text["model"]["merges"] = [" ".join(m) for m in text["model"]["merges"]]
+    with open("trained.json", "w") as out:
+        json.dump(text, out)
+
+
 def split(pattern):
     return pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(pattern), "isolated"),
                                     pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
@@ -140,5 +155,6 @@ hugging_face("neox", byte_level(add_prefix_space=False), normalizers.NFC(),
 hugging_face("llama3", split(LLAMA3), None, [AddedToken("<|pad|>", special=True), "<|end|>x"], ignore_merges=True)
 hugging_face("qwen2", split(LLAMA3.replace("{1,3}", "")), normalizers.NFC(), [AddedToken("<|pad|>", rstrip=True)])
 hugging_face("o200k", split(O200K), None, [])
+trained()
 tiktoken_ranks("cl100k_base", CL100K)
 world()
