@@ -66,6 +66,7 @@ int bench_main(int argc, char** argv) {
       {"step", "whole training steps", bench_step_main},
       {"data", "the data loader", bench_data_main},
       {"tokenizer", "encoding and decoding text on one core", bench_tokenizer_main},
+      {"prepare", "text to token data, end to end", bench_prepare_main},
   };
   const std::string_view name = argc < 2 ? "--help" : argv[1];
   std::string known, help = "usage: rwkv bench NAME [options]\n\nbenchmarks:\n";

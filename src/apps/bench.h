@@ -36,6 +36,7 @@ int bench_wkv7_main(int argc, char** argv);
 int bench_step_main(int argc, char** argv);
 int bench_data_main(int argc, char** argv);
 int bench_tokenizer_main(int argc, char** argv);
+int bench_prepare_main(int argc, char** argv);
 int bench_kernels_main(int argc, char** argv);
 
 }  // namespace rt

@@ -1,32 +1,27 @@
 // rwkv data prepare, rwkv data stories.
-#include <unistd.h>
-
 #include <cstdio>
 #include <iostream>
 
 #include "apps/data.h"
 #include "apps/model_options.h"
+#include "apps/prepare_progress.h"
 #include "rt/data/prepare.h"
 #include "rt/data/stories.h"
 #include "rt/train/machine.h"
+#include "rt/train/signals.h"
 
 namespace rt {
 namespace {
+
+constexpr std::int64_t kLongestLine = std::int64_t{4000} << 20;  // the parser counts in 32 bits
 
 struct PrepareArguments {
   std::vector<std::string> inputs;
   std::string out, tokenizer, field = "text", input_format = "auto", chat = "none";
   std::optional<std::string> separator;
-  std::int64_t shard_tokens = std::int64_t{1} << 27;
+  std::int64_t shard_tokens = std::int64_t{1} << 27, longest_line = std::int64_t{64} << 20, threads = 0;
   bool strict = false, force = false;
 };
-
-void show_progress(const data::PrepareProgress& p) {
-  if (!isatty(STDERR_FILENO)) return;
-  std::fprintf(stderr, "\r\033[K%s of %s, %s tokens", human_bytes(double(p.bytes_done)).c_str(),
-               human_bytes(double(p.bytes_total)).c_str(), human_count(double(p.tokens)).c_str());
-  if (p.bytes_done >= p.bytes_total) std::fputc('\n', stderr);
-}
 
 data::PrepareReport prepare(const PrepareArguments& a) {
   data::PrepareOptions options;
@@ -39,7 +34,13 @@ data::PrepareReport prepare(const PrepareArguments& a) {
   options.strict = a.strict;
   options.writer.overwrite = a.force;
   options.writer.shard_tokens = static_cast<std::uint64_t>(a.shard_tokens);
-  options.progress = show_progress;
+  options.longest_line = static_cast<std::uint64_t>(a.longest_line);
+  options.threads = static_cast<int>(a.threads);
+  PrepareMeter meter;
+  options.progress = [&](const data::PrepareProgress& p) { meter.show(p); };
+  options.note = [&](const std::string& line) { meter.note(line); };
+  const SignalGuard signals;
+  options.stop = [] { return SignalGuard::requested() != 0; };
   const std::vector<std::filesystem::path> inputs(a.inputs.begin(), a.inputs.end());
   if (a.tokenizer == "bytes" || a.tokenizer == "chars") return prepare(inputs, a.out, a.tokenizer, options);
   return prepare(inputs, a.out, *open_tokenizer(a.tokenizer), options);
@@ -52,7 +53,8 @@ std::string count(std::uint64_t n) { return std::to_string(n); }
 int data_prepare_main(int argc, char** argv) {
   PrepareArguments a;
   Options options("rwkv data prepare",
-                  "Turns text files, JSON lines and directories of them into token data.");
+                  "Turns text files, JSON lines, either of them in .gz or .zst, and directories of them into "
+                  "token data. When it was stopped or killed, the same command goes on where it was.");
   options.positionals("IN", a.inputs, "Files and directories");
   options.text("--out,-o", a.out, "The token directory to write", Options::Need::Required);
   options.text("--tokenizer", a.tokenizer, "bytes, chars (the alphabet of the inputs), or a tokenizer.json",
@@ -66,9 +68,15 @@ int data_prepare_main(int argc, char** argv) {
   options.text("--separator", a.separator, "Text: a line equal to this ends a document");
   options.flag("--strict", a.strict, "Stop at the first bad line instead of counting it");
   options.flag("--force", a.force, "Replace an existing token directory");
+  options.count("--threads", a.threads, "That encode; 0: one per core. Any number gives the same output");
+  options.count("--longest-line", a.longest_line, "JSON lines: longer ones, in bytes, are bad ones");
   options.count("--shard-tokens", a.shard_tokens, "A shard file is closed at so many tokens");
   if (!options.parse(argc, argv)) return 0;
   if (a.shard_tokens < 1) fail(Exit::Config, "--shard-tokens: must be at least 1.");
+  if (a.threads > 1024) fail(Exit::Config, "--threads: at most 1024.");
+  if (a.longest_line < 1 || a.longest_line > kLongestLine) {
+    fail(Exit::Config, "--longest-line: must be from 1 to {}.", kLongestLine);
+  }
   const data::PrepareReport report = prepare(a);
   for (const data::BadLine& bad : report.first_bad_lines) {
     std::fprintf(stderr, "[data] warning: %s: %s\n", bad.where.c_str(), bad.why.c_str());

@@ -68,6 +68,9 @@ class Pass {
   template <class F>
   void run(const Tokenizer* tokenizer, DocumentSink& sink, BlockPlace from, F&& after) {
     for (std::size_t i = 0; i < from.file; ++i) before_ += list_.files[i].bytes;
+    progress_.bytes_skipped = before_ - first_;
+    if (from.offset > 0 && list_.files[from.file].packing == Packing::None)
+      progress_.bytes_skipped += from.offset;
     file_ = from.file;
     BlockReader reader(list_, options_, from);
     const int threads = options_.threads > 0 ? options_.threads : num_threads();

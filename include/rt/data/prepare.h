@@ -24,6 +24,7 @@ enum class InputFormat {
 struct PrepareProgress {
   std::string file;
   std::uint64_t bytes_done = 0, bytes_total = 0;  // of the files on disk, over all passes
+  std::uint64_t bytes_skipped = 0;                // of bytes_done: what an earlier run had done
   std::uint64_t text_bytes = 0;                   // unpacked, in this run
   std::uint64_t documents = 0, tokens = 0;
 };
