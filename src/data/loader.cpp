@@ -123,7 +123,8 @@ void Loader::add_stage(std::uint64_t first_step, std::int64_t seq_len) {
     stage->rows.push_back(make_rows(source, {seq_len, options_.packing}));
     stage->magic.emplace_back();
     if (options_.order == Order::MagicPrime) {
-      stage->magic[j].emplace(checked_magic_prime(options_.magic_prime, source.size(), seq_len));
+      stage->magic[j].emplace(
+          checked_magic_prime(options_.magic_prime, source.size(), seq_len, source.name()));
     }
     const std::uint64_t epoch = epoch_of(*stage, j);
     stage->epoch.push_back(epoch);

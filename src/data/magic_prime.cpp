@@ -51,7 +51,8 @@ std::uint64_t magic_prime_for(std::uint64_t tokens, std::int64_t seq_len) {
   return p >= 2 ? p : 0;
 }
 
-std::uint64_t checked_magic_prime(std::uint64_t given, std::uint64_t tokens, std::int64_t seq_len) {
+std::uint64_t checked_magic_prime(std::uint64_t given, std::uint64_t tokens, std::int64_t seq_len,
+                                  std::string_view where) {
   const auto T = static_cast<std::uint64_t>(seq_len);
   const std::uint64_t slots = tokens / T, windows = tokens == 0 ? 0 : (tokens - 1) / T;
   const std::uint64_t usual = magic_prime_for(tokens, seq_len), p = given == 0 ? usual : given;
@@ -62,10 +63,11 @@ std::uint64_t checked_magic_prime(std::uint64_t given, std::uint64_t tokens, std
       has_usual ? format("Use {}, or auto", usual)
                 : format("{} tokens have none for seq_len {}: use order: shuffle", tokens, seq_len);
   if (given == 0 || is_magic_prime(p)) {
-    fail(Exit::Config, "magic prime {} is not above 0.9 of the {} windows of {} tokens and at most {}. {}.",
-         p, slots, seq_len, windows, fix);
+    fail(Exit::Config,
+         "{}: magic prime {} is not above 0.9 of the {} windows of {} tokens and at most {}. {}.", where, p,
+         slots, seq_len, windows, fix);
   }
-  fail(Exit::Config, "magic prime {} is not a prime of the form 3n + 2. {}.", p, fix);
+  fail(Exit::Config, "{}: magic prime {} is not a prime of the form 3n + 2. {}.", where, p, fix);
 }
 
 MagicOrder::MagicOrder(std::uint64_t prime) : prime_(prime) {

@@ -20,6 +20,8 @@ Trainer::~Trainer() { log::close_file(); }
 
 bool Trainer::give() {
   const ProfileRange range("step");
+  // Of the batch and not of what is predicted in it, which a loss mask or padding changes from step to step:
+  // a prediction weighs the same in every step.
   const double per_token = 1.0 / static_cast<double>(config_.batch.global_tokens);
   std::uint64_t predictions = 0;
   for (int micro = 0; micro < loader_->micro_batches(); ++micro) {

@@ -77,8 +77,8 @@ constexpr Published kPublished[] = {{"MiniPile", 1498226207, 512, 2926181},
 TEST(MagicPrime, ChoosesThePublishedPrimes) {
   for (const Published& p : kPublished) {
     EXPECT_EQ(magic_prime_for(p.tokens, p.seq_len), p.prime) << p.data;
-    EXPECT_EQ(checked_magic_prime(0, p.tokens, p.seq_len), p.prime);
-    EXPECT_EQ(checked_magic_prime(p.prime, p.tokens, p.seq_len), p.prime);
+    EXPECT_EQ(checked_magic_prime(0, p.tokens, p.seq_len, p.data), p.prime);
+    EXPECT_EQ(checked_magic_prime(p.prime, p.tokens, p.seq_len, p.data), p.prime);
   }
 }
 
@@ -126,18 +126,19 @@ TEST(MagicPrime, Primality) {
 
 TEST(MagicPrime, ErrorsNameThePrimeToUse) {
   const auto what = [](std::uint64_t p) {
-    return error_of([&] { checked_magic_prime(p, 1498226207, 4096); }, Exit::Config);
+    return error_of([&] { checked_magic_prime(p, 1498226207, 4096, "x"); }, Exit::Config);
   };
-  EXPECT_EQ(what(365760), "magic prime 365760 is not a prime of the form 3n + 2. Use 365759, or auto.");
-  EXPECT_EQ(what(365747 + 10), "magic prime 365757 is not a prime of the form 3n + 2. Use 365759, or auto.");
+  EXPECT_EQ(what(365760), "x: magic prime 365760 is not a prime of the form 3n + 2. Use 365759, or auto.");
+  EXPECT_EQ(what(365747 + 10),
+            "x: magic prime 365757 is not a prime of the form 3n + 2. Use 365759, or auto.");
   EXPECT_EQ(
       what(2926181),
-      "magic prime 2926181 is not above 0.9 of the 365777 windows of 4096 tokens and at most 365777. Use "
+      "x: magic prime 2926181 is not above 0.9 of the 365777 windows of 4096 tokens and at most 365777. Use "
       "365759, or auto.");
   EXPECT_EQ(what(101),
-            "magic prime 101 is not above 0.9 of the 365777 windows of 4096 tokens and at most "
+            "x: magic prime 101 is not above 0.9 of the 365777 windows of 4096 tokens and at most "
             "365777. Use 365759, or auto.");
-  expect_contains(error_of([] { checked_magic_prime(0, 4 * 16, 16); }, Exit::Config),
+  expect_contains(error_of([] { checked_magic_prime(0, 4 * 16, 16, "x"); }, Exit::Config),
                   "64 tokens have none for seq_len 16: use order: shuffle.");
 }
 

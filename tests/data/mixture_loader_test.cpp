@@ -100,33 +100,23 @@ TEST(MixtureLoader, RanksSeeOneSequenceHoweverManyTheyAre) {
       std::vector<std::unique_ptr<Prefetcher>> rank;
       for (int r = 0; r < ranks; ++r)
         rank.push_back(std::make_unique<Prefetcher>(loader, 0, r * share, (r + 1) * share, 3));
-      std::vector<std::uint64_t> first;
-      std::vector<std::int32_t> tokens;
+      std::vector<std::int32_t> rows;  // of every sample its tokens, targets and resets
+      std::uint64_t sample = 0;
       for (std::uint64_t step = 0; step < 24; ++step) {
-        for (int r = 0; r < ranks; ++r) {
+        for (const auto& one : rank) {
           for (int m = 0; m < share; ++m) {
-            const Batch b = rank[static_cast<std::size_t>(r)]->next();
-            for (std::int64_t row = 0; row < b.B; ++row)
-              first.push_back(b.first_sample + static_cast<std::uint64_t>(row));
-            tokens.insert(tokens.end(), b.tokens.begin(), b.tokens.end());
-            tokens.insert(tokens.end(), b.targets.begin(), b.targets.end());
-            tokens.insert(tokens.end(), b.reset.begin(), b.reset.end());
+            const Batch b = one->next();
+            ASSERT_EQ(b.first_sample, sample);
+            sample += static_cast<std::uint64_t>(b.B);
+            for (std::ptrdiff_t row = 0; row < 5 * b.B; row += 5) {
+              rows.insert(rows.end(), b.tokens.begin() + row, b.tokens.begin() + row + 5);
+              rows.insert(rows.end(), b.targets.begin() + row, b.targets.begin() + row + 5);
+              rows.insert(rows.end(), b.reset.begin() + row, b.reset.begin() + row + 5);
+            }
           }
         }
-        // Tokens, targets and resets of a micro-batch stand together: compared per step, rows first.
       }
-      for (std::size_t i = 0; i < first.size(); ++i) ASSERT_EQ(first[i], i);
       EXPECT_GT(loader.epochs_at(24)[0], 2.0);
-      std::vector<std::int32_t> rows;  // the sample sequence: row by row
-      for (std::uint64_t i = 0; i < first.size(); ++i) {
-        const auto per_batch = static_cast<std::size_t>(micro) * 5,
-                   batch = i / static_cast<std::size_t>(micro), row = i % static_cast<std::size_t>(micro);
-        for (std::size_t part = 0; part < 3; ++part) {
-          const auto at =
-              tokens.begin() + static_cast<std::ptrdiff_t>((3 * batch + part) * per_batch + row * 5);
-          rows.insert(rows.end(), at, at + 5);
-        }
-      }
       hashes.insert(hex16(xxh3(rows.data(), rows.size() * sizeof(rows[0]))));
     }
   }

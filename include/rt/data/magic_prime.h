@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <string_view>
 
 namespace rt::data {
 
@@ -22,8 +23,9 @@ bool is_magic_prime(std::uint64_t p);  // prime and 2 (mod 3)
 // The largest below tokens / T - 1, which is how RWKV-LM's data preparation chooses; 0 where there is none.
 std::uint64_t magic_prime_for(std::uint64_t tokens, std::int64_t seq_len);
 // `given`, or magic_prime_for when it is 0, held against RWKV-LM's conditions: prime, 2 (mod 3), more than
-// 0.9 of the slots and no more than the windows that have a last target. Exit::Config, naming the prime to
-// use.
-std::uint64_t checked_magic_prime(std::uint64_t given, std::uint64_t tokens, std::int64_t seq_len);
+// 0.9 of the slots and no more than the windows that have a last target. Exit::Config, `where` (the data's
+// name) in front, naming the prime to use.
+std::uint64_t checked_magic_prime(std::uint64_t given, std::uint64_t tokens, std::int64_t seq_len,
+                                  std::string_view where);
 
 }  // namespace rt::data
