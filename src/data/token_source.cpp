@@ -106,62 +106,6 @@ std::uint64_t TokenRange::previous_document(std::uint64_t at) const {
   return std::max(source_->previous_document(begin_ + at), begin_) - begin_;
 }
 
-ConcatTokens::ConcatTokens(std::vector<const TokenSource*> sources)
-    : sources_(std::move(sources)), begin_{0} {
-  RT_CHECK(!sources_.empty(), "ConcatTokens: no sources");
-  const TokenSource& first = *sources_.front();
-  for (const TokenSource* s : sources_) {
-    if (s->tokenizer_fingerprint() != first.tokenizer_fingerprint() ||
-        s->vocab_size() != first.vocab_size()) {
-      fail(Exit::Data, "{}: made with another tokenizer ({}) than {} ({}); prepare both with the same one",
-           s->name(), hex16(s->tokenizer_fingerprint()), first.name(), hex16(first.tokenizer_fingerprint()));
-    }
-    begin_.push_back(begin_.back() + s->size());
-  }
-}
-
-std::string ConcatTokens::name() const {
-  std::string text;
-  for (const TokenSource* s : sources_) text += (text.empty() ? "" : " + ") + s->name();
-  return text;
-}
-
-std::uint64_t ConcatTokens::fingerprint() const {
-  std::uint64_t value = sources_.front()->fingerprint();
-  for (std::size_t i = 1; i < sources_.size(); ++i) value = combine(value, sources_[i]->fingerprint());
-  return value;
-}
-
-// The last source that begins at or before `offset`: an empty one is never the answer for an offset inside
-// the data.
-std::size_t ConcatTokens::find(std::uint64_t offset) const {
-  const auto after = std::upper_bound(begin_.begin(), begin_.end() - 1, offset);
-  return static_cast<std::size_t>(after - begin_.begin()) - 1;
-}
-
-void ConcatTokens::read(std::uint64_t offset, std::size_t n, std::int32_t* out) const {
-  check_range(*this, offset, n);
-  for (std::size_t i = find(offset); n > 0; ++i) {
-    const std::size_t here = static_cast<std::size_t>(std::min<std::uint64_t>(n, begin_[i + 1] - offset));
-    sources_[i]->read(offset - begin_[i], here, out);
-    offset += here;
-    out += here;
-    n -= here;
-  }
-}
-
-std::uint64_t ConcatTokens::next_document(std::uint64_t from) const {
-  if (from >= size()) return size();
-  const std::size_t i = find(from);
-  return begin_[i] + sources_[i]->next_document(from - begin_[i]);
-}
-
-std::uint64_t ConcatTokens::previous_document(std::uint64_t at) const {
-  if (size() == 0) return 0;
-  const std::size_t i = find(std::min(at, size() - 1));
-  return begin_[i] + sources_[i]->previous_document(std::min(at, size() - 1) - begin_[i]);
-}
-
 std::uint64_t split_point(const TokenSource& source, double fraction) {
   if (!(fraction > 0.0 && fraction < 1.0)) {
     fail(Exit::Config, "validation fraction {} is not between 0 and 1", fraction);

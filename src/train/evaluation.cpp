@@ -6,6 +6,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "rt/core/error.h"
 #include "rt/core/host.h"
 #include "rt/ops/linear_cross_entropy.h"
 #include "rt/train/micro_step.h"
@@ -96,6 +97,10 @@ std::optional<EvalResult> evaluate(ExecContext& ctx, const LanguageModel& model,
       if (id != data::kIgnoreTarget) bytes += tokenizer.decode_bytes(id).size();
     }
     if (progress) progress(i + 1, loader.batches());
+  }
+  if (result.tokens == 0) {
+    fail(Exit::Data, "{}: its loss mask leaves nothing to predict in the {} tokens looked at; use other data",
+         source.name(), loader.predictions());
   }
   result.loss = total / static_cast<double>(result.tokens);
   result.perplexity = std::exp(result.loss);

@@ -1,5 +1,6 @@
 #include "rt/train/trainer.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "rt/core/device_stats.h"
@@ -45,7 +46,9 @@ StepResult Trainer::settle() {
   const StepReport report = update_->read();
   if (report.halted != 0) stop_non_finite(report);
   settled_ = true;
-  settled_with_ = {.loss = report.loss / static_cast<double>(predictions_),
+  // A loss mask may leave nothing of a batch to predict: its loss is a sum of nothing.
+  const auto predictions = static_cast<double>(std::max<std::uint64_t>(predictions_, 1));
+  settled_with_ = {.loss = report.loss / predictions,
                    .grad_norm = std::sqrt(report.sum_squares),
                    .lr = schedule_.at(static_cast<std::int64_t>(progress_.step) - 1)};
   return settled_with_;

@@ -77,26 +77,6 @@ class TokenRange final : public TokenSource {
   std::uint64_t begin_, end_;
 };
 
-// Several sources one after another; they must outlive it. Exit::Data when they were made with different
-// tokenizers.
-class ConcatTokens final : public TokenSource {
- public:
-  explicit ConcatTokens(std::vector<const TokenSource*> sources);
-  std::string name() const override;
-  std::uint64_t size() const override { return begin_.back(); }
-  std::int64_t vocab_size() const override { return sources_.front()->vocab_size(); }
-  std::uint64_t tokenizer_fingerprint() const override { return sources_.front()->tokenizer_fingerprint(); }
-  std::uint64_t fingerprint() const override;
-  void read(std::uint64_t offset, std::size_t n, std::int32_t* out) const override;
-  std::uint64_t next_document(std::uint64_t from) const override;
-  std::uint64_t previous_document(std::uint64_t at) const override;
-
- private:
-  std::size_t find(std::uint64_t offset) const;
-  std::vector<const TokenSource*> sources_;
-  std::vector<std::uint64_t> begin_;  // (sources + 1) global offsets
-};
-
 // Where to cut off the last `fraction` of the tokens for validation: training is [0, result), validation the
 // rest. With several documents the cut is at the document start nearest to the wanted place (the earlier one
 // of two), so that no document is in both parts; a single document is cut at floor(size * (1 - fraction)).
