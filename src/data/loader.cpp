@@ -34,11 +34,6 @@ std::uint64_t seed_of(std::uint64_t seed, std::size_t source) {
   return source == 0 ? seed : Rng{seed, 0}.child("source").bits(source);
 }
 
-std::uint64_t combine(std::uint64_t a, std::uint64_t b) {
-  const std::uint64_t pair[2] = {a, b};
-  return xxh3(pair, sizeof(pair));
-}
-
 // Where a source goes on that has given `index` rows of epochs of `from`, when its epochs have `to`.
 std::uint64_t carried_over(std::uint64_t index, std::uint64_t from, std::uint64_t to) {
   __extension__ using Wide = unsigned __int128;

@@ -9,11 +9,6 @@
 namespace rt::data {
 namespace {
 
-std::uint64_t combine(std::uint64_t a, std::uint64_t b) {
-  const std::uint64_t pair[2] = {a, b};
-  return xxh3(pair, sizeof(pair));
-}
-
 void check_range(const TokenSource& s, std::uint64_t offset, std::size_t n) {
   RT_CHECK(offset <= s.size() && n <= s.size() - offset, "{}: tokens [{}, {} + {}) asked of {}", s.name(),
            offset, offset, n, s.size());
