@@ -22,10 +22,11 @@ libzstd-dev      header:zstd.h
 zlib1g-dev       header:zlib.h'
 test_needs='
 libgtest-dev     header:gtest/gtest.h'
-# Faster matrix products; patterns of tokenizers that are not written out in code. Everything else works without.
+# Faster matrix products; patterns of tokenizers that are not written out in code; SentencePiece models. Everything else works without.
 optional_needs='
 libdnnl-dev      header:dnnl.h
-libpcre2-dev     header:pcre2.h'
+libpcre2-dev     header:pcre2.h
+libsentencepiece-dev header:sentencepiece_processor.h'
 readonly min_cmake=3.22 min_gcc=11
 
 say() { printf '%s\n' "$*" >&2; }

@@ -49,6 +49,7 @@ const std::vector<Owned> kThirdParty = {
     {{"simdjson.h"}, {"src/data/json_field.cpp"}},
     {{"zlib.h"}, {"src/data/gzip_source.cpp", "tests/data/"}},
     {{"zstd.h"}, {"src/data/zstd_source.cpp", "tests/data/"}},
+    {{"sentencepiece_processor.h"}, {"src/data/sentencepiece_tokenizer.cpp"}},
     {{"CLI/"}, {"src/apps/"}},
     {{"gtest/"}, {"tests/"}},
     {{"cuda*", "cublas*", "nccl.h", "nvtx3/", "mma.h"}, {"cuda/"}},
@@ -64,6 +65,7 @@ const std::map<std::string, Texts> kFlags = {
     {"RT_CUDA_EMULATION", {"cuda/device.h", "cuda/core/", "cuda/emulation/", "tests/cuda/"}},
     {"RT_WITH_ONEDNN", {"src/ops/cpu/"}},
     {"RT_WITH_PCRE2", {"src/data/regex_splitter.cpp"}},
+    {"RT_WITH_SENTENCEPIECE", {"src/data/sentencepiece_tokenizer.cpp"}},
 };
 
 constexpr std::int64_t kMaxLines = 300;

@@ -5,6 +5,7 @@
 #include "data/char_tokenizer.h"
 #include "data/hf_json.h"
 #include "data/index_file.h"
+#include "data/sentencepiece_tokenizer.h"
 #include "data/tiktoken.h"
 #include "data/world_tokenizer.h"
 #include "rt/core/error.h"
@@ -35,8 +36,10 @@ std::unique_ptr<Tokenizer> open_file(const fs::path& path) {
   if (text[begin] == '{') return tokenizer_from_json(text, path.string());
   if (looks_like_world(text)) return read_world_vocabulary(text, path.string());
   if (looks_like_tiktoken(text)) return read_tiktoken(text, path.string());
+  if (path.extension() == ".model") return read_sentencepiece(text, path.string());
   fail(Exit::Data,
-       "{}: is no tokenizer; known are tokenizer.json, rwkv_vocab_v20230424.txt and tiktoken's rank files",
+       "{}: is no tokenizer; known are tokenizer.json, rwkv_vocab_v20230424.txt, tiktoken's rank files and "
+       "SentencePiece's .model",
        path.string());
 }
 
@@ -44,7 +47,8 @@ std::unique_ptr<Tokenizer> open_file(const fs::path& path) {
 
 std::unique_ptr<Tokenizer> tokenizer_from_json(std::string_view json, std::string_view where) {
   auto parsed = nlohmann::json::parse(json, nullptr, false);
-  if (parsed.is_object() && parsed.contains("model")) return hf_from_json(std::move(parsed), where);
+  if (parsed.is_object() && parsed.contains("model") && parsed["model"].is_object())
+    return hf_from_json(std::move(parsed), where);
   if (!parsed.is_object() || !parsed.contains("type") || !parsed["type"].is_string()) {
     fail(Exit::Data, "{}: not a tokenizer description (expected a JSON object with \"type\")", where);
   }
@@ -53,7 +57,10 @@ std::unique_ptr<Tokenizer> tokenizer_from_json(std::string_view json, std::strin
   if (type == "chars") return chars_from_json(parsed, where);
   if (type == "rwkv_world") return world_from_json(parsed, where);
   if (type == "tiktoken") return tiktoken_from_json(parsed, where);
-  fail(Exit::Data, "{}: unknown tokenizer type '{}'; known: bytes, chars, rwkv_world, tiktoken", where, type);
+  if (type == "sentencepiece") return sentencepiece_from_json(parsed, where);
+  fail(Exit::Data,
+       "{}: unknown tokenizer type '{}'; known: bytes, chars, rwkv_world, tiktoken, sentencepiece", where,
+       type);
 }
 
 fs::path find_tokenizer(const fs::path& dir) {

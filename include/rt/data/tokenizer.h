@@ -59,9 +59,10 @@ class CharVocabulary {
 // What to_json() gave. `where` (a file name) heads the error message.
 std::unique_ptr<Tokenizer> tokenizer_from_json(std::string_view json, std::string_view where);
 
-// "bytes"; a file, told by what it holds: a tokenizer.json or a vocabulary of RWKV World (rwkv_vocab_*.txt);
-// or a directory with one, such as a checkpoint, a model in its official form or token data. Exit::Config
-// when there is no such thing, Exit::Data when it is damaged.
+// "bytes"; a file, told by what it holds: a tokenizer.json (ours or Hugging Face's), a vocabulary of RWKV
+// World (rwkv_vocab_*.txt), ranks of tiktoken or a SentencePiece .model; or a directory with one, such as a
+// checkpoint, a model in its official form or token data. Exit::Config when there is no such thing,
+// Exit::Data when it is damaged.
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& name);
 // The tokenizer file in a directory; empty when there is none.
 std::filesystem::path find_tokenizer(const std::filesystem::path& dir);

@@ -1,6 +1,6 @@
 """Writes the goldens of this directory with the reference libraries.
 
-    python3 -m venv v && v/bin/pip install tokenizers==0.23.3 tiktoken==0.14.0 unicodedata2==16.0.0
+    python3 -m venv v && v/bin/pip install tokenizers==0.23.3 tiktoken==0.14.0 unicodedata2==16.0.0 sentencepiece
     v/bin/python tests/golden/tokenizer/make.py TEXT.txt rwkv_vocab_v20230424.txt WORLD.jsonl
 
 NAME.json is a small tokenizer trained on TEXT.txt in the form of a known model, NAME.jsonl has lines of
@@ -10,10 +10,12 @@ begin with one of them or that one of them begins with, which the longest match 
 """
 import base64
 import json
+import os
 import random
 import sys
 import unicodedata
 
+import sentencepiece
 import tiktoken
 import unicodedata2 as u
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -99,6 +101,14 @@ def trained():
         json.dump(text, out)
 
 
+def sentence_piece():
+    sentencepiece.SentencePieceTrainer.train(input=TEXT, model_prefix="sentencepiece", vocab_size=400, byte_fallback=True,
+                                             normalization_rule_name="identity", input_sentence_size=2000,
+                                             model_type="bpe", minloglevel=2)
+    os.remove("sentencepiece.vocab")
+    write_lines("sentencepiece", sentencepiece.SentencePieceProcessor(model_file="sentencepiece.model").encode, n=40)
+
+
 def split(pattern):
     return pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(pattern), "isolated"),
                                     pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
@@ -158,3 +168,4 @@ hugging_face("o200k", split(O200K), None, [])
 trained()
 tiktoken_ranks("cl100k_base", CL100K)
 world()
+sentence_piece()
