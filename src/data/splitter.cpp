@@ -195,7 +195,7 @@ class SequenceSplitter final : public Splitter {
   std::vector<std::unique_ptr<Splitter>> steps_;
 };
 
-// The patterns as their publishers write them; those of one row of letters mean the same.
+// The patterns as their publishers write them; those of one table split alike.
 constexpr std::string_view kGpt2Patterns[] = {
     kGpt2Pattern,
     R"('(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)",
