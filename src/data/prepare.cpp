@@ -72,6 +72,7 @@ class Pass {
     if (from.offset > 0 && list_.files[from.file].packing == Packing::None)
       progress_.bytes_skipped += from.offset;
     file_ = from.file;
+    progress_.file = list_.files[file_].path.string();
     BlockReader reader(list_, options_, from);
     const int threads = options_.threads > 0 ? options_.threads : num_threads();
     run_pipeline(reader, options_, tokenizer, threads, [&](const Block& block, Encoded& encoded) {

@@ -150,6 +150,7 @@ TEST_F(PrepareResume, StopsWhenAskedAndSaysHowToGoOn) {
     int asked = 0;
     options_.stop = [&] { return asked++ == blocks; };
     const std::string what = error_of([&] { run("out"); }, Exit::Interrupted);
+    expect_contains(what, "stopped in " + (tmp_ / "in").string());
     expect_contains(what, fs::exists(tmp_ / "out.partial") ? "the same command goes on behind them"
                                                            : "the same command starts over");
     options_.stop = {};
