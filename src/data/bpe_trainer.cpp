@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "data/documents.h"
+#include "data/block_pipeline.h"
+#include "data/document_sink.h"
 #include "data/hf_json.h"
 #include "data/pair_merger.h"
 #include "data/splitter.h"
@@ -116,13 +117,16 @@ BpeTrainer::BpeTrainer(const BpeTrainOptions& options)
 
 BpeTrainer::~BpeTrainer() = default;
 
-void BpeTrainer::add(std::string_view document) {
+std::size_t BpeTrainer::add(std::string_view text, bool last) {
   std::vector<std::size_t> ends;
   std::string word;
-  for (std::size_t window = kWindow; !document.empty();) {
-    std::string_view part = document.substr(0, window);
-    if (part.size() < document.size()) part = part.substr(0, last_cut(part));
+  std::size_t done = 0;
+  for (std::size_t window = kWindow; done < text.size();) {
+    std::string_view part = text.substr(done, window);
+    const bool reaches_end = done + part.size() == text.size();
+    if (!last || !reaches_end) part = part.substr(0, last_cut(part));
     if (part.empty()) {
+      if (reaches_end) break;
       window *= 2;
       continue;
     }
@@ -134,9 +138,10 @@ void BpeTrainer::add(std::string_view document) {
       ++counts_[word];
       begin = end;
     }
-    document.remove_prefix(part.size());
+    done += part.size();
     window = kWindow;
   }
+  return done;
 }
 
 std::string BpeTrainer::train() const {
@@ -165,24 +170,38 @@ std::string BpeTrainer::train() const {
   return to_json(options_, tokens, std::move(merges));
 }
 
+namespace {
+
+class TrainerTarget final : public DocumentTarget {
+ public:
+  explicit TrainerTarget(BpeTrainer& trainer) : trainer_(trainer) {}
+  void begin_document() override { ++documents; }
+  void take_ids(std::span<const std::int32_t>, std::span<const std::uint8_t>) override {}
+  std::size_t take_text(std::string_view text, bool last, std::uint64_t) override {
+    return trainer_.add(text, last);
+  }
+  std::uint64_t tokens() const override { return 0; }
+  std::uint64_t documents = 0;
+
+ private:
+  BpeTrainer& trainer_;
+};
+
+}  // namespace
+
 BpeTrainReport train_bpe(const std::vector<std::filesystem::path>& inputs, const BpeTrainOptions& options,
                          const PrepareOptions& reading) {
   BpeTrainReport report;
   BpeTrainer trainer(options);
   const InputList list = list_inputs(inputs, reading.format);
-  for (const InputFile& file : list.files) {
-    for_each_document(
-        file, reading,
-        [&](const Document& document) {
-          trainer.add(document.text);
-          ++report.documents;
-        },
-        [&](const std::string& where, const std::string& why) {
-          if (reading.strict) fail(Exit::Data, "{}: {}", where, why);
-          ++report.bad_lines;
-        });
-    report.bytes += file.bytes;
-  }
+  BlockReader reader(list, reading, {});
+  TrainerTarget target(trainer);
+  DocumentSink sink(list, reading, target);
+  run_pipeline(reader, reading, nullptr, 1,
+               [&](const Block& block, Encoded& encoded) { sink.take(block, encoded); });
+  report.documents = target.documents;
+  report.bad_lines = sink.totals().bad_lines;
+  report.bytes = list.bytes;
   report.files = list.files.size();
   report.words = trainer.words();
   report.json = trainer.train();

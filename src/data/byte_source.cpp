@@ -72,10 +72,10 @@ void ByteSource::skip(std::uint64_t n) {
 }
 
 std::unique_ptr<ByteSource> open_source(const InputFile& file) {
-  switch (file.packing) {
-    case Packing::Gzip: return open_gzip(file);
-    case Packing::Zstd: return open_zstd(file);
-    case Packing::None: break;
+  switch (file.compression) {
+    case Compression::Gzip: return open_gzip(file);
+    case Compression::Zstd: return open_zstd(file);
+    case Compression::None: break;
   }
   return std::make_unique<PlainSource>(file);
 }

@@ -29,15 +29,15 @@ constexpr std::array<std::string_view, 3> kText = {".txt", ".text", ".md"};
 constexpr std::array<std::string_view, 11> kOther = {".xz", ".bz2", ".lz4", ".tar",     ".tgz",  ".zip",
                                                      ".7z", ".rar", ".pdf", ".parquet", ".arrow"};
 
-Packing packing_of(const std::string& ext) {
-  if (ext == ".gz") return Packing::Gzip;
-  return ext == ".zst" || ext == ".zstd" ? Packing::Zstd : Packing::None;
+Compression compression_of(const std::string& ext) {
+  if (ext == ".gz") return Compression::Gzip;
+  return ext == ".zst" || ext == ".zstd" ? Compression::Zstd : Compression::None;
 }
 
 void add_file(const fs::path& path, bool named, InputFormat format, InputList& list) {
   std::string ext = lower_extension(path);
-  const Packing packing = packing_of(ext);
-  if (packing != Packing::None) ext = lower_extension(path.stem());
+  const Compression compression = compression_of(ext);
+  if (compression != Compression::None) ext = lower_extension(path.stem());
   if (format == InputFormat::Auto) {
     if (named && is_one_of(ext, kOther)) {
       fail(Exit::Data, "{}: {} files are not read; unpack or convert it first, or give the format",
@@ -50,7 +50,7 @@ void add_file(const fs::path& path, bool named, InputFormat format, InputList& l
   }
   const bool jsonl = format == InputFormat::Jsonl || (format == InputFormat::Auto && is_one_of(ext, kJsonl));
   const std::uint64_t bytes = fs::file_size(path);
-  list.files.push_back({path, jsonl, packing, bytes});
+  list.files.push_back({path, jsonl, compression, bytes});
   list.bytes += bytes;
 }
 
@@ -86,7 +86,7 @@ std::uint64_t InputList::fingerprint() const {
   for (const InputFile& f : files) {
     const auto changed =
         with_fs_errors([&] { return fs::last_write_time(f.path).time_since_epoch().count(); });
-    const std::uint64_t facts[] = {f.jsonl, static_cast<std::uint64_t>(f.packing), f.bytes,
+    const std::uint64_t facts[] = {f.jsonl, static_cast<std::uint64_t>(f.compression), f.bytes,
                                    static_cast<std::uint64_t>(changed)};
     hash = xxh3(fs::absolute(f.path).lexically_normal().string(), hash);
     hash = xxh3(facts, sizeof(facts), hash);

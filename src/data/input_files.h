@@ -8,12 +8,12 @@
 
 namespace rt::data {
 
-enum class Packing : std::uint8_t { None, Gzip, Zstd };
+enum class Compression : std::uint8_t { None, Gzip, Zstd };
 
 struct InputFile {
   std::filesystem::path path;
   bool jsonl = false;
-  Packing packing = Packing::None;
+  Compression compression = Compression::None;
   std::uint64_t bytes = 0;  // as it lies on disk
 };
 

@@ -24,7 +24,9 @@ class BpeTrainer {
  public:
   explicit BpeTrainer(const BpeTrainOptions& options);  // Exit::Config when they make no sense
   ~BpeTrainer();
-  void add(std::string_view document);
+  // Text of one document, to which `last` belongs the end. Returns how much of it was counted: what is left
+  // comes again with more behind it (Tokenizer::encode_some).
+  std::size_t add(std::string_view text, bool last = true);
   std::uint64_t words() const { return counts_.size(); }  // different pre-tokens so far
   // A tokenizer.json that Hugging Face's library reads too. It has fewer tokens than asked for when no pair
   // is left that was seen often enough. Exit::Data when there was no text.
