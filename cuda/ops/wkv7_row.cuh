@@ -3,8 +3,8 @@
 
 // A row (value index i) or column (key index j) of a head's N x N matrix in the registers of Parts
 // neighbouring lanes, Count elements each. Groups of four are dealt out in turn, so that the lanes read
-// neighbouring 16 bytes of shared memory. Elements from N on are zero. Loops over tokens and over what a tile holds
-// are not unrolled: what they do for a token is long enough, and compiling them took minutes.
+// neighbouring 16 bytes of shared memory. Elements from N on are zero. Loops over tokens and over what a tile
+// holds are not unrolled: what they do for a token is long enough, and compiling them took minutes.
 namespace rt::cuda::wkv7_impl {
 
 template <int Count, int Parts>

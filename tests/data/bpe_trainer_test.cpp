@@ -94,7 +94,7 @@ TEST(BpeTrainer, OrderOfDocumentsDoesNotMatter) {
   EXPECT_EQ(a.train(), b.train());
 }
 
-// The same tokens as Hugging Face's trainer: make.py trained them on this text.
+// The same tokens as Hugging Face's trainer: experiments/golden/tokenizer.py trained them on this text.
 TEST(BpeTrainer, TokensAreThoseOfTheReference) {
   const auto golden = nlohmann::json::parse(read_text(kGoldens + "trained.json"));
   BpeTrainOptions options;

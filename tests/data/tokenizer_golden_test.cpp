@@ -1,4 +1,4 @@
-// Against the reference implementations: tests/golden/tokenizer/make.py. And what holds for every tokenizer.
+// Against the reference implementations: experiments/golden/tokenizer.py. And what holds for every tokenizer.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>

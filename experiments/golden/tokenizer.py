@@ -1,7 +1,7 @@
-"""Writes the goldens of this directory with the reference libraries.
+"""Writes tests/golden/tokenizer, the current directory, with the reference libraries.
 
     python3 -m venv v && v/bin/pip install tokenizers==0.23.3 tiktoken==0.14.0 unicodedata2==16.0.0 sentencepiece
-    v/bin/python tests/golden/tokenizer/make.py TEXT.txt rwkv_vocab_v20230424.txt WORLD.jsonl
+    cd tests/golden/tokenizer && v/bin/python ../../../experiments/golden/tokenizer.py TEXT.txt rwkv_vocab_v20230424.txt WORLD.jsonl
 
 NAME.json is a small tokenizer trained on TEXT.txt in the form of a known model, NAME.jsonl has lines of
 {"text": ..., "ids": encode(text, add_special_tokens=False)}. The World vocabulary is cut to its single bytes and the
