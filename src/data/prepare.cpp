@@ -69,7 +69,7 @@ class Pass {
   void run(const Tokenizer* tokenizer, DocumentSink& sink, BlockPlace from, F&& after) {
     for (std::size_t i = 0; i < from.file; ++i) before_ += list_.files[i].bytes;
     progress_.bytes_skipped = before_ - first_;
-    if (from.offset > 0 && list_.files[from.file].packing == Packing::None)
+    if (from.offset > 0 && list_.files[from.file].compression == Compression::None)
       progress_.bytes_skipped += from.offset;
     file_ = from.file;
     progress_.file = list_.files[file_].path.string();
