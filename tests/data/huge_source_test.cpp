@@ -30,9 +30,9 @@ void expect_end(const TokenSource& source, std::uint64_t size, std::uint64_t las
   EXPECT_EQ(source.previous_document(size - 1), last_start);
   EXPECT_EQ(source.next_document(last_start + 1), size);
   const Loader loader(source, {.seq_len = 4, .order = Order::Sequential, .document_resets = true});
-  EXPECT_EQ(loader.windows(), (size - 1) / 4);
-  const Batch batch = loader.at(loader.windows() - 1, 0);
-  const std::uint64_t begin = (loader.windows() - 1) * 4;
+  EXPECT_EQ(loader.rows(), (size - 1) / 4);
+  const Batch batch = loader.at(loader.rows() - 1, 0);
+  const std::uint64_t begin = (loader.rows() - 1) * 4;
   EXPECT_EQ(batch.tokens, read_ids(source, begin, 4));
   EXPECT_EQ(batch.targets, read_ids(source, begin + 1, 4));
 }
@@ -103,7 +103,7 @@ TEST(HugeSource, ShardsReadRightAtTheirEnd) {
   index.tokens = kHuge;
   index.documents = 2;
   index.shards.push_back({"shard-00000.rtok", kHuge, 2, xxh3(table.data(), 8 * table.size(), h.checksum)});
-  write_file(tmp / "set" / "index.json", index_to_text(index));
+  write_index(tmp / "set", index);
   const TokenSet set(tmp / "set");
   expect_end(set, kHuge, last_start);
   std::uint64_t begin = 0, end = 0;
