@@ -87,7 +87,7 @@ TEST(MicroStepper, OnlyTwoEqualCallsInARowAreRecorded) {
 
 TEST(MicroStepper, AnotherLengthIsRecordedInsteadOfTheOneBefore) {
   Toy recorded(true), eager(false);
-  const HostBatch shorter(4, 8, 0), longer(2, 16, 1);
+  const HostBatch shorter(3, 8, 0), longer(2, 16, 1);
   for (const HostBatch* batch : {&shorter, &longer, &shorter}) {
     for (int call = 0; call < 4; ++call) {
       const int calls = recorded.objective->calls;
