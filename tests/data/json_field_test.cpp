@@ -86,7 +86,8 @@ TEST(JsonField, QuickAndSlowAgreeOnDamagedLines) {
   const std::string line =
       "{\"id\": -12.5e3, \"meta\": {\"a\": [true, null, \"\\u0041\"]}, \"text\": \"x \\ud83d\\ude00 \xC3\xA9 "
       "\\\\\"}";
-  const std::string bytes("\0\"\\{}[],:019eE+-.tfn \t\r\x80\xC3\xED\xA0\xFF", 31);
+  constexpr char kBytes[] = "\0\"\\{}[],:019eE+-.tfn \t\r\x80\xC3\xED\xA0\xFF";
+  const std::string bytes(kBytes, sizeof(kBytes) - 1);
   const Rng rng{11, 2};
   JsonField field("text");
   int good = 0;
