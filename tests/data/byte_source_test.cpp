@@ -6,7 +6,9 @@ namespace rt::data {
 namespace {
 namespace fs = std::filesystem;
 
-InputFile input(const fs::path& path, Compression compression) { return {path, false, compression, fs::file_size(path)}; }
+InputFile input(const fs::path& path, Compression compression) {
+  return {path, false, compression, fs::file_size(path)};
+}
 
 std::string read_all(ByteSource& source, std::size_t step) {
   std::string all, part(step, '\0');
@@ -95,7 +97,8 @@ TEST(ByteSource, DamagedFilesNeverGiveOtherText) {
       damaged[at] = static_cast<char>(damaged[at] ^ 0x24);
       write_file(tmp / p.name, damaged);
       try {
-        EXPECT_EQ(read_all(*open_source(input(tmp / p.name, p.compression)), 512), text) << p.name << " " << at;
+        EXPECT_EQ(read_all(*open_source(input(tmp / p.name, p.compression)), 512), text)
+            << p.name << " " << at;
       } catch (const Error& e) {
         EXPECT_EQ(e.code(), Exit::Data);
         expect_contains(e.what(), (tmp / p.name).string() + ": ");
