@@ -24,6 +24,11 @@ constexpr Verb kVerbs[] = {
 
 }  // namespace
 
+data::InputFormat input_format_of(const std::string& name) {
+  if (name == "text") return data::InputFormat::Text;
+  return name == "jsonl" ? data::InputFormat::Jsonl : data::InputFormat::Auto;
+}
+
 int data_main(int argc, char** argv) {
   const std::string_view verb = argc < 2 ? "--help" : argv[1];
   std::string known, help = "usage: rwkv data VERB [options]\n\nverbs:\n";

@@ -23,7 +23,8 @@ void print_source(const data::StoredTokens& source) {
   const std::vector<data::StoredFile> files = source.files();
   const std::uint64_t documents = source.documents();
   std::printf("format       %s\n", std::string(source.kind()).c_str());
-  if (!source.description().empty()) std::printf("description  %s\n", source.description().c_str());
+  if (!source.description().empty())
+    std::printf("description  %s\n", std::string(source.description()).c_str());
   std::printf("tokenizer    %s, vocab %lld, fingerprint %016llx\n", std::string(tokenizer.type()).c_str(),
               static_cast<long long>(tokenizer.vocab_size()),
               static_cast<unsigned long long>(tokenizer.fingerprint()));

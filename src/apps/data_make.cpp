@@ -25,8 +25,7 @@ struct PrepareArguments {
 
 data::PrepareReport prepare(const PrepareArguments& a) {
   data::PrepareOptions options;
-  if (a.input_format == "text") options.format = data::InputFormat::Text;
-  if (a.input_format == "jsonl") options.format = data::InputFormat::Jsonl;
+  options.format = input_format_of(a.input_format);
   options.field = a.field;
   if (a.chat == "rwkv") options.chat = data::ChatTemplate::Rwkv;
   if (a.chat == "chatml") options.chat = data::ChatTemplate::ChatMl;

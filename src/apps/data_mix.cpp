@@ -104,7 +104,7 @@ int data_convert_main(int argc, char** argv) {
   if (to == "megatron") {
     data::write_megatron(*source, out, force, show_tokens);
   } else {
-    const std::string from = source->description().empty() ? in : source->description();
+    const std::string from = source->description().empty() ? in : std::string(source->description());
     data::TokenSetWriter writer(out, source->tokenizer(), {.overwrite = force, .description = from});
     data::append_documents(*source, 0, source->documents(), writer, show_tokens);
     writer.finish();

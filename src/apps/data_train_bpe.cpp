@@ -33,8 +33,7 @@ int data_train_bpe_main(int argc, char** argv) {
   if (min_count < 1) fail(Exit::Config, "--min-count: must be at least 1.");
   bpe.min_count = static_cast<std::uint64_t>(min_count);
   if (!special.empty()) bpe.special = special;
-  if (input_format == "text") reading.format = data::InputFormat::Text;
-  if (input_format == "jsonl") reading.format = data::InputFormat::Jsonl;
+  reading.format = input_format_of(input_format);
   const auto report = data::train_bpe({inputs.begin(), inputs.end()}, bpe, reading);
   io::atomic_write(out, report.json);
   std::printf("%s: %lld tokens from %s in %llu documents, %s different words\n", out.c_str(),

@@ -36,4 +36,13 @@ void fetch(ExecContext& ctx, void* to, const void* from, std::size_t bytes) {
   ctx.stream.synchronize();
 }
 
+std::vector<double> fetch_values(ExecContext& ctx, const TensorView& from) {
+  std::vector<double> values;
+  if (ctx.dry_run) return values;
+  const Tensor host(from.shape, from.dtype);
+  fetch(ctx, host.view.data, from.data, from.nbytes());
+  for (std::int64_t i = 0; i < from.numel(); ++i) values.push_back(element(host.view, i));
+  return values;
+}
+
 }  // namespace rt

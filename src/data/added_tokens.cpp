@@ -7,25 +7,14 @@
 namespace rt::data {
 namespace {
 
-// Where the last character of `text` begins; a stray byte is a character.
-std::size_t last_character(std::string_view text) {
-  std::size_t at = text.size() - 1;
-  for (std::size_t back = 1; back <= 4 && back <= text.size(); ++back) {
-    const Utf8Step step = utf8_step(text, text.size() - back);
-    if (step.state == Utf8State::Valid && step.length == back) at = text.size() - back;
-    if (step.state == Utf8State::Valid) break;
-  }
-  return at;
-}
-
 bool has_class(std::string_view text, std::size_t at, bool (CharClasses::*test)(char32_t) const) {
   const Utf8Step step = utf8_step(text, at);
   return step.state == Utf8State::Valid && (CharClasses::get().*test)(step.code);
 }
 
 std::size_t begin_of_space(std::string_view text) {  // that `text` ends in
-  while (!text.empty() && has_class(text, last_character(text), &CharClasses::is_space)) {
-    text = text.substr(0, last_character(text));
+  while (!text.empty() && has_class(text, utf8_last(text), &CharClasses::is_space)) {
+    text = text.substr(0, utf8_last(text));
   }
   return text.size();
 }
@@ -56,8 +45,7 @@ AddedTokens::AddedTokens(std::vector<AddedToken> tokens) : tokens_(std::move(tok
 }
 
 bool AddedTokens::stands_alone(std::string_view text, std::size_t begin, std::size_t end) const {
-  const bool before =
-      begin > 0 && has_class(text, last_character(text.substr(0, begin)), &CharClasses::is_word);
+  const bool before = begin > 0 && has_class(text, utf8_last(text.substr(0, begin)), &CharClasses::is_word);
   return !before && (end == text.size() || !has_class(text, end, &CharClasses::is_word));
 }
 

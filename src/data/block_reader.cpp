@@ -61,7 +61,7 @@ BlockReader::BlockReader(const InputList& list, const PrepareOptions& options, B
     : list_(list), options_(options), file_(from.file), offset_(from.offset), inside_(from.inside) {}
 
 void BlockReader::open() {
-  source_ = open_source(list_.files[file_]);
+  source_ = open_bytes(list_.files[file_]);
   at_end_ = false;
   line_start_ = true;
   if (offset_ == 0) return;

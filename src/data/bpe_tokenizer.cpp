@@ -3,13 +3,11 @@
 #include <algorithm>
 
 #include "data/unicode.h"
+#include "data/windows.h"
 #include "rt/core/error.h"
 
 namespace rt::data {
 namespace {
-
-// Text is worked on in windows that stay in the cache, cut where no token is.
-constexpr std::size_t kWindow = std::size_t{64} << 10;
 
 std::vector<AddedToken> those(const std::vector<AddedToken>& all, bool normalized, bool nfc_content) {
   std::vector<AddedToken> some;
@@ -43,20 +41,9 @@ class BpeTokenizer final : public Tokenizer {
 
   std::size_t encode_some(std::string_view text, bool last, std::uint64_t base,
                           std::vector<std::int32_t>& out) const override {
-    std::size_t done = 0;
-    for (std::size_t window = kWindow; done < text.size();) {
-      std::string_view part = text.substr(done, window);
-      if (!last || done + part.size() < text.size()) part = part.substr(0, cut(part));
-      if (part.empty()) {
-        if (done + window >= text.size()) break;
-        window *= 2;
-        continue;
-      }
-      encode_part(part, base + done, out);
-      done += part.size();
-      window = kWindow;
-    }
-    return done;
+    return for_each_window(
+        text, last, [this](std::string_view part) { return cut(part); },
+        [&](std::string_view part, std::size_t at) { encode_part(part, base + at, out); });
   }
 
  private:
@@ -74,16 +61,15 @@ class BpeTokenizer final : public Tokenizer {
     if (!blank && spec_.prefix_blank) return false;  // what begins with another character would get a blank
     const Utf8Step right = utf8_step(text, at);
     if (right.state != Utf8State::Valid) return false;
-    std::size_t back = 1;
-    while (back < 4 && back < at && (static_cast<unsigned char>(text[at - back]) & 0xC0) == 0x80) ++back;
-    const Utf8Step left = utf8_step(text.substr(0, at), at - back);
-    if (left.state != Utf8State::Valid || left.length != back) return false;
+    const std::string_view before = text.substr(0, at);
+    const Utf8Step left = utf8_step(before, utf8_last(before));
+    if (left.state != Utf8State::Valid) return false;
     const bool letter = classes_.is_letter(left.code), number = classes_.is_number(left.code);
     const bool border =
         blank ? !classes_.is_space(left.code)
               : (letter && !classes_.is_letter(right.code)) || (number && !classes_.is_number(right.code));
     if (!border || (spec_.nfc && !nfc_boundary_before(right.code))) return false;
-    if (raw_.may_span(text.substr(0, at), text[at])) return false;
+    if (raw_.may_span(before, text[at])) return false;
     if (normalized_.empty()) return true;
     const std::size_t context = std::min(at, 2 * normalized_.longest() + 64);
     const std::string_view near = text.substr(at - context, context);

@@ -8,13 +8,13 @@
 #include "data/hf_json.h"
 #include "data/pair_merger.h"
 #include "data/splitter.h"
+#include "data/windows.h"
 #include "rt/core/error.h"
 
 namespace rt::data {
 namespace {
 
 using Json = nlohmann::ordered_json;
-constexpr std::size_t kWindow = std::size_t{64} << 10;
 
 const char* pattern_of(const std::string& name) {
   if (name == "gpt2") return kGpt2Pattern;
@@ -120,16 +120,7 @@ BpeTrainer::~BpeTrainer() = default;
 std::size_t BpeTrainer::add(std::string_view text, bool last) {
   std::vector<std::size_t> ends;
   std::string word;
-  std::size_t done = 0;
-  for (std::size_t window = kWindow; done < text.size();) {
-    std::string_view part = text.substr(done, window);
-    const bool reaches_end = done + part.size() == text.size();
-    if (!last || !reaches_end) part = part.substr(0, last_cut(part));
-    if (part.empty()) {
-      if (reaches_end) break;
-      window *= 2;
-      continue;
-    }
+  return for_each_window(text, last, last_cut, [&](std::string_view part, std::size_t) {
     ends.clear();
     splitter_->split(part, ends);
     std::size_t begin = 0;
@@ -138,10 +129,7 @@ std::size_t BpeTrainer::add(std::string_view text, bool last) {
       ++counts_[word];
       begin = end;
     }
-    done += part.size();
-    window = kWindow;
-  }
-  return done;
+  });
 }
 
 std::string BpeTrainer::train() const {
@@ -172,16 +160,12 @@ std::string BpeTrainer::train() const {
 
 namespace {
 
-class TrainerTarget final : public DocumentTarget {
+class TrainerTarget final : public TextTarget {
  public:
   explicit TrainerTarget(BpeTrainer& trainer) : trainer_(trainer) {}
-  void begin_document() override { ++documents; }
-  void take_ids(std::span<const std::int32_t>, std::span<const std::uint8_t>) override {}
   std::size_t take_text(std::string_view text, bool last, std::uint64_t) override {
     return trainer_.add(text, last);
   }
-  std::uint64_t tokens() const override { return 0; }
-  std::uint64_t documents = 0;
 
  private:
   BpeTrainer& trainer_;
@@ -199,7 +183,7 @@ BpeTrainReport train_bpe(const std::vector<std::filesystem::path>& inputs, const
   DocumentSink sink(list, reading, target);
   run_pipeline(reader, reading, nullptr, 1,
                [&](const Block& block, Encoded& encoded) { sink.take(block, encoded); });
-  report.documents = target.documents;
+  report.documents = target.documents();
   report.bad_lines = sink.totals().bad_lines;
   report.bytes = list.bytes;
   report.files = list.files.size();

@@ -71,7 +71,7 @@ void ByteSource::skip(std::uint64_t n) {
   }
 }
 
-std::unique_ptr<ByteSource> open_source(const InputFile& file) {
+std::unique_ptr<ByteSource> open_bytes(const InputFile& file) {
   switch (file.compression) {
     case Compression::Gzip: return open_gzip(file);
     case Compression::Zstd: return open_zstd(file);

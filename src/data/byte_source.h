@@ -38,7 +38,7 @@ class ByteSource {
   virtual std::uint64_t consumed() const = 0;             // bytes of the file on disk that were used
 };
 
-std::unique_ptr<ByteSource> open_source(const InputFile& file);
+std::unique_ptr<ByteSource> open_bytes(const InputFile& file);
 
 // In the file of the library that unpacks it.
 std::unique_ptr<ByteSource> open_gzip(const InputFile& file);  // any number of members, as gzip reads them

@@ -5,7 +5,7 @@
 
 #include "data/fs_errors.h"
 #include "data/megatron.h"
-#include "data/shard_writer.h"
+#include "data/output_file.h"
 #include "rt/core/error.h"
 
 namespace rt::data {

@@ -36,6 +36,18 @@ class DocumentTarget {
   virtual std::uint64_t tokens() const = 0;  // taken so far
 };
 
+// Of a pass without a tokenizer, which meets text only.
+class TextTarget : public DocumentTarget {
+ public:
+  void begin_document() final { ++documents_; }
+  void take_ids(std::span<const std::int32_t>, std::span<const std::uint8_t>) final {}
+  std::uint64_t tokens() const final { return 0; }
+  std::uint64_t documents() const { return documents_; }
+
+ private:
+  std::uint64_t documents_ = 0;
+};
+
 // Hands the documents of blocks, which come in order, to a target and keeps the account: bad lines, and the
 // position. Errors get their place in front here, where the number of lines before a block is known.
 class DocumentSink {

@@ -4,8 +4,8 @@
 
 #include "data/hash.h"
 
+#include "data/output_file.h"
 #include "data/shard_format.h"
-#include "data/shard_writer.h"
 #include "rt/core/error.h"
 #include "rt/core/mapped_file.h"
 
@@ -91,22 +91,21 @@ void parse_body(const nlohmann::ordered_json& json, const std::string& path, Ind
   }
 }
 
-// `tokenizer_file` becomes what the tokenizer's own file must hold; it stays empty when there is none.
-std::string index_to_text(const Index& index, std::string* tokenizer_file) {
+bool has_own_file(const TokenizerRecord& tokenizer) { return tokenizer.json.size() > kMaxEmbedded; }
+
+std::string index_to_text(const Index& index, const TokenizerRecord& tokenizer) {
   nlohmann::ordered_json json;
-  std::string tokenizer = index.tokenizer->to_json();
   json["format"] = "rwkv-train tokens";
   json["version"] = kIndexVersion;
   json["description"] = index.description;
-  if (tokenizer.size() <= kMaxEmbedded) {
-    json["tokenizer"] = nlohmann::ordered_json::parse(tokenizer);
+  if (has_own_file(tokenizer)) {
+    json["tokenizer"] = {{"type", tokenizer.type}, {"file", kTokenizerName}};
   } else {
-    json["tokenizer"] = {{"type", index.tokenizer->type()}, {"file", kTokenizerName}};
-    *tokenizer_file = std::move(tokenizer);
+    json["tokenizer"] = nlohmann::ordered_json::parse(tokenizer.json);
   }
-  json["tokenizer_fingerprint"] = hex16(index.tokenizer->fingerprint());
-  json["vocab"] = index.tokenizer->vocab_size();
-  json["dtype"] = token_bytes_for(index.tokenizer->vocab_size()) == 2 ? "u16" : "u32";
+  json["tokenizer_fingerprint"] = hex16(tokenizer.fingerprint);
+  json["vocab"] = tokenizer.vocab;
+  json["dtype"] = token_bytes_for(tokenizer.vocab) == 2 ? "u16" : "u32";
   json["tokens"] = index.tokens;
   json["documents"] = index.documents;
   json["shards"] = nlohmann::ordered_json::array();
@@ -121,16 +120,14 @@ std::string index_to_text(const Index& index, std::string* tokenizer_file) {
 
 }  // namespace
 
-void write_index(const std::filesystem::path& dir, const Index& index) {
-  std::string tokenizer;
-  const std::string text = index_to_text(index, &tokenizer);
+void write_index(const std::filesystem::path& dir, const Index& index, const TokenizerRecord& tokenizer) {
   const auto write = [&](const char* name, const std::string& bytes) {
     OutputFile file(dir / name);
     file.write(bytes.data(), bytes.size());
     file.close();
   };
-  if (!tokenizer.empty()) write(kTokenizerName, tokenizer);
-  write(kIndexName, text);
+  if (has_own_file(tokenizer)) write(kTokenizerName, tokenizer.json);
+  write(kIndexName, index_to_text(index, tokenizer));
 }
 
 Index read_index(const std::filesystem::path& dir) {

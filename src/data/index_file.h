@@ -15,8 +15,16 @@ struct ShardEntry {
   std::string file;
   std::uint64_t tokens = 0, documents = 0, xxh3 = 0;
 };
+// What the index says of a tokenizer: all that a writer needs of it.
+struct TokenizerRecord {
+  explicit TokenizerRecord(const Tokenizer& t)
+      : type(t.type()), json(t.to_json()), vocab(t.vocab_size()), fingerprint(t.fingerprint()) {}
+  std::string type, json;
+  std::int64_t vocab;
+  std::uint64_t fingerprint;
+};
 struct Index {
-  std::unique_ptr<Tokenizer> tokenizer;
+  std::unique_ptr<Tokenizer> tokenizer;  // read_index() only
   std::string description;
   std::uint64_t tokens = 0, documents = 0;
   std::vector<ShardEntry> shards;
@@ -28,7 +36,7 @@ inline constexpr char kIndexName[] = "index.json";
 inline constexpr char kTokenizerName[] = "tokenizer.json";
 
 // Writes index.json, and before it tokenizer.json where there is one.
-void write_index(const std::filesystem::path& dir, const Index& index);
+void write_index(const std::filesystem::path& dir, const Index& index, const TokenizerRecord& tokenizer);
 Index read_index(const std::filesystem::path& dir);  // Exit::Data
 
 }  // namespace rt::data

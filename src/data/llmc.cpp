@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "data/hash.h"
+#include "data/parts.h"
 #include "rt/core/error.h"
 #include "rt/core/mapped_file.h"
 
@@ -86,9 +87,9 @@ bool is_llmc_file(const std::filesystem::path& path) {
 
 LlmcTokens::LlmcTokens(std::string name, const std::vector<std::filesystem::path>& files,
                        const Tokenizer& tokenizer)
-    : name_(std::move(name)), tokenizer_(&tokenizer), tokenizer_fingerprint_(tokenizer.fingerprint()) {
+    : name_(std::move(name)), tokenizer_(&tokenizer) {
   RT_CHECK(!files.empty(), "{}: no files", name_);
-  fingerprint_ = tokenizer_fingerprint_;
+  fingerprint_ = tokenizer.fingerprint();
   for (const auto& path : files) {
     files_.push_back(std::make_unique<File>(path));
     File& file = *files_.back();
@@ -102,11 +103,6 @@ LlmcTokens::LlmcTokens(std::string name, const std::vector<std::filesystem::path
 
 LlmcTokens::~LlmcTokens() = default;
 
-std::size_t LlmcTokens::find(std::uint64_t offset) const {
-  const auto after = std::upper_bound(begin_.begin(), begin_.end() - 1, offset);
-  return static_cast<std::size_t>(after - begin_.begin()) - 1;
-}
-
 const std::vector<std::uint64_t>& LlmcTokens::starts(std::size_t i) const {
   File& file = *files_[i];
   std::call_once(file.listed, [&] { file.list_starts(end_of_text(vocab_size()), i == 0); });
@@ -116,19 +112,15 @@ const std::vector<std::uint64_t>& LlmcTokens::starts(std::size_t i) const {
 void LlmcTokens::read(std::uint64_t offset, std::size_t n, std::int32_t* out) const {
   RT_CHECK(offset <= size() && n <= size() - offset, "{}: tokens [{}, {} + {}) asked of {}", name_, offset,
            offset, n, size());
-  if (n == 0) return;
-  for (std::size_t i = find(offset); n > 0; ++i) {
-    const auto here = static_cast<std::size_t>(std::min<std::uint64_t>(n, begin_[i + 1] - offset));
-    files_[i]->tokens.read(offset - begin_[i], here, vocab_size(), out, files_[i]->path, kForeignAdvice);
-    offset += here;
-    out += here;
-    n -= here;
-  }
+  for_each_part(begin_, offset, n, [&](std::size_t i, std::uint64_t first, std::size_t count) {
+    files_[i]->tokens.read(first, count, vocab_size(), out, files_[i]->path, kForeignAdvice);
+    out += count;
+  });
 }
 
 std::uint64_t LlmcTokens::next_document(std::uint64_t from) const {
   if (from == 0 || from >= size()) return std::min(from, size());
-  for (std::size_t i = find(from); i < files_.size(); ++i) {
+  for (std::size_t i = part_at(begin_, from); i < files_.size(); ++i) {
     const std::vector<std::uint64_t>& list = starts(i);
     const auto found = std::lower_bound(list.begin(), list.end(), std::max(from, begin_[i]) - begin_[i]);
     if (found != list.end()) return begin_[i] + *found;
@@ -138,7 +130,7 @@ std::uint64_t LlmcTokens::next_document(std::uint64_t from) const {
 
 std::uint64_t LlmcTokens::previous_document(std::uint64_t at) const {
   at = std::min(at, size() - 1);
-  for (std::size_t i = find(at) + 1; i-- > 0;) {
+  for (std::size_t i = part_at(begin_, at) + 1; i-- > 0;) {
     const std::vector<std::uint64_t>& list = starts(i);
     const auto after = std::upper_bound(list.begin(), list.end(), at - begin_[i]);
     if (after != list.begin()) return begin_[i] + after[-1];

@@ -30,7 +30,6 @@ class LlmcTokens final : public StoredTokens {
 
   std::string name() const override { return name_; }
   std::uint64_t size() const override { return begin_.back(); }
-  std::uint64_t tokenizer_fingerprint() const override { return tokenizer_fingerprint_; }
   std::uint64_t fingerprint() const override { return fingerprint_; }
   void read(std::uint64_t offset, std::size_t n, std::int32_t* out) const override;
   // The first question about documents in a file reads all of that file.
@@ -39,7 +38,6 @@ class LlmcTokens final : public StoredTokens {
 
   std::string_view kind() const override { return kind_; }
   const Tokenizer& tokenizer() const override { return *tokenizer_; }
-  const std::string& description() const override { return description_; }
   std::uint64_t bytes() const override;
   std::vector<StoredFile> files() const override;  // reads them all, to count documents
   std::uint64_t documents() const override;
@@ -49,15 +47,14 @@ class LlmcTokens final : public StoredTokens {
 
  private:
   struct File;
-  std::size_t find(std::uint64_t offset) const;
   const std::vector<std::uint64_t>& starts(std::size_t file) const;  // token offsets in the file
 
-  std::string name_, description_;
+  std::string name_;
   std::string_view kind_;
   const Tokenizer* tokenizer_;
   std::vector<std::unique_ptr<File>> files_;
   std::vector<std::uint64_t> begin_{0};  // (files + 1) running totals
-  std::uint64_t tokenizer_fingerprint_ = 0, fingerprint_ = 0;
+  std::uint64_t fingerprint_ = 0;
 };
 
 }  // namespace rt::data

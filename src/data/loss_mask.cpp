@@ -6,7 +6,8 @@
 #include <vector>
 
 #include "data/hash.h"
-#include "data/shard_writer.h"
+#include "data/output_file.h"
+#include "data/shard_format.h"
 #include "rt/core/error.h"
 #include "rt/core/mapped_file.h"
 

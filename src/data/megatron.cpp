@@ -94,9 +94,8 @@ MegatronTokens::MegatronTokens(const std::filesystem::path& stem, const Tokenize
   const std::uint64_t closing =
       listed_ == 0 ? 0 : load<std::uint64_t>(idx_, documents_at_ + 8 * (listed_ - 1));
   if (listed_ > 1 && closing == sequences_) --documents_;
-  tokenizer_fingerprint_ = tokenizer.fingerprint();
   const std::uint64_t parts[] = {sampled_hash(idx_.data(), idx_.size()),
-                                 sampled_hash(bin_.data(), bin_.size()), tokenizer_fingerprint_};
+                                 sampled_hash(bin_.data(), bin_.size()), tokenizer.fingerprint()};
   fingerprint_ = xxh3(parts, sizeof(parts));
 }
 

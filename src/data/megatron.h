@@ -18,9 +18,8 @@
 //   26  u64      entries of the document list
 //   34  i32[sequences]  tokens of each
 //       i64[sequences]  byte of X.bin at which each begins
-//       i64[documents]  number of the sequence each begins with; the writers close the list with the number
-//       of
-//                       sequences
+//       i64[documents]  number of the sequence each begins with; the writers close the list with the
+//                       number of sequences
 // Nothing in the index is aligned.
 namespace rt::data {
 
@@ -36,7 +35,6 @@ class MegatronTokens final : public StoredTokens {
 
   std::string name() const override { return stem_; }
   std::uint64_t size() const override { return tokens_.size; }
-  std::uint64_t tokenizer_fingerprint() const override { return tokenizer_fingerprint_; }
   std::uint64_t fingerprint() const override { return fingerprint_; }
   void read(std::uint64_t offset, std::size_t n, std::int32_t* out) const override;
   std::uint64_t next_document(std::uint64_t from) const override;
@@ -44,7 +42,6 @@ class MegatronTokens final : public StoredTokens {
 
   std::string_view kind() const override { return "megatron"; }
   const Tokenizer& tokenizer() const override { return *tokenizer_; }
-  const std::string& description() const override { return description_; }
   std::uint64_t bytes() const override { return idx_.size() + bin_.size(); }
   std::vector<StoredFile> files() const override;
   std::uint64_t documents() const override { return documents_; }
@@ -58,13 +55,13 @@ class MegatronTokens final : public StoredTokens {
   void check_sizes() const;
   void scan_index(std::vector<Damage>& out) const;
 
-  std::string stem_, bin_path_, idx_path_, description_;
+  std::string stem_, bin_path_, idx_path_;
   const Tokenizer* tokenizer_;
   MappedFile idx_, bin_;
   TokenArray tokens_;
   std::uint64_t sequences_ = 0, listed_ = 0, documents_ = 0;
   std::uint64_t lengths_at_ = 0, bytes_at_ = 0, documents_at_ = 0;  // of the three lists in X.idx
-  std::uint64_t tokenizer_fingerprint_ = 0, fingerprint_ = 0;
+  std::uint64_t fingerprint_ = 0;
 };
 
 }  // namespace rt::data

@@ -15,14 +15,11 @@ namespace {
 
 constexpr std::uint64_t kProgressEvery = std::uint64_t{8} << 20;
 
-class VocabularyTarget final : public DocumentTarget {
+class VocabularyTarget final : public TextTarget {
  public:
-  void begin_document() override {}
-  void take_ids(std::span<const std::int32_t>, std::span<const std::uint8_t>) override {}
   std::size_t take_text(std::string_view text, bool last, std::uint64_t base) override {
     return vocabulary_.add(text, last, base);
   }
-  std::uint64_t tokens() const override { return 0; }
   std::unique_ptr<Tokenizer> build() const { return vocabulary_.build(); }
 
  private:

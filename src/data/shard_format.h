@@ -6,9 +6,10 @@
 
 // A token shard, little-endian:
 //   header         64 bytes
-//   payload        tokens (u16 or u32), zero padding to 8 bytes, document starts (u64 token offsets,
-//   ascending) block table    xxh3 (u64) of each 1 MiB block of the payload, the last one shorter table xxh3
-//   u64
+//   payload        tokens (u16 or u32), zero padding to 8 bytes, then where documents start (u64 token
+//                  offsets, ascending)
+//   block table    xxh3 (u64) of each 1 MiB block of the payload, the last one shorter
+//   table xxh3     u64
 // Every byte is under a checksum: the header under its own, the payload under the table, the table under the
 // last word. The shard's `xxh3` in index.json is the hash of header, table and last word, so it pins all
 // bytes of the file and can be checked on open without reading the payload.

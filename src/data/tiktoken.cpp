@@ -8,6 +8,7 @@
 
 #include "data/base64.h"
 #include "data/bpe_tokenizer.h"
+#include "data/lines.h"
 #include "rt/core/error.h"
 
 namespace rt::data {
@@ -109,14 +110,6 @@ bool read_line(std::string_view line, std::string& token, std::uint32_t& rank) {
   const std::string_view digits = line.substr(blank + 1);
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), rank);
   return error == std::errc() && end == digits.data() + digits.size() && rank < 1u << 24;
-}
-
-std::string_view take_line(std::string_view& text) {
-  const std::size_t end = std::min(text.find('\n'), text.size());
-  std::string_view line = text.substr(0, end);
-  text.remove_prefix(std::min(end + 1, text.size()));
-  if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
-  return line;
 }
 
 }  // namespace

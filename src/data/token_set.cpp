@@ -4,6 +4,7 @@
 
 #include "data/hash.h"
 #include "data/index_file.h"
+#include "data/parts.h"
 #include "data/shard_format.h"
 #include "rt/core/error.h"
 
@@ -23,12 +24,6 @@ void check_against_index(const TokenFile& file, const ShardEntry& entry, const I
   }
 }
 
-// First index i with totals[i] <= at < totals[i + 1]; at must be below the last total.
-std::size_t slot(const std::vector<std::uint64_t>& totals, std::uint64_t at) {
-  const auto after = std::upper_bound(totals.begin(), totals.end() - 1, at);
-  return static_cast<std::size_t>(after - totals.begin()) - 1;
-}
-
 }  // namespace
 
 TokenSet::TokenSet(const std::filesystem::path& dir) : dir_(dir) {
@@ -44,29 +39,22 @@ TokenSet::TokenSet(const std::filesystem::path& dir) : dir_(dir) {
          dir.string(), index.tokens, begin_.back());
   }
   tokenizer_ = std::move(index.tokenizer);
-  tokenizer_fingerprint_ = tokenizer_->fingerprint();
   fingerprint_ = index.checksum;
   description_ = index.description;
 }
 
-std::size_t TokenSet::find(std::uint64_t offset) const { return slot(begin_, offset); }
-
 void TokenSet::read(std::uint64_t offset, std::size_t n, std::int32_t* out) const {
   RT_CHECK(offset <= size() && n <= size() - offset, "{}: tokens [{}, {} + {}) asked of {}", name(), offset,
            offset, n, size());
-  if (n == 0) return;
-  for (std::size_t i = find(offset); n > 0; ++i) {
-    const auto here = static_cast<std::size_t>(std::min<std::uint64_t>(n, begin_[i + 1] - offset));
-    shards_[i].read(offset - begin_[i], here, out);
-    offset += here;
-    out += here;
-    n -= here;
-  }
+  for_each_part(begin_, offset, n, [&](std::size_t i, std::uint64_t first, std::size_t count) {
+    shards_[i].read(first, count, out);
+    out += count;
+  });
 }
 
 std::uint64_t TokenSet::next_document(std::uint64_t from) const {
   if (from == 0 || from >= size()) return std::min(from, size());
-  for (std::size_t i = find(from); i < shards_.size(); ++i) {
+  for (std::size_t i = part_at(begin_, from); i < shards_.size(); ++i) {
     const std::uint64_t at = shards_[i].next_document(std::max(from, begin_[i]) - begin_[i]);
     if (at < shards_[i].size()) return begin_[i] + at;
   }
@@ -76,7 +64,7 @@ std::uint64_t TokenSet::next_document(std::uint64_t from) const {
 std::uint64_t TokenSet::previous_document(std::uint64_t at) const {
   if (size() == 0) return 0;
   at = std::min(at, size() - 1);
-  for (std::size_t i = find(at) + 1; i-- > 0;) {
+  for (std::size_t i = part_at(begin_, at) + 1; i-- > 0;) {
     std::uint64_t found = 0;
     if (shards_[i].previous_document(at - begin_[i], found)) return begin_[i] + found;
     if (i > 0) at = begin_[i] - 1;
@@ -86,7 +74,7 @@ std::uint64_t TokenSet::previous_document(std::uint64_t at) const {
 
 void TokenSet::document(std::uint64_t index, std::uint64_t& begin, std::uint64_t& end) const {
   if (index >= documents()) fail(Exit::Data, "{}: document {} of {}", name(), index, documents());
-  const std::size_t i = slot(documents_, index);
+  const std::size_t i = part_at(documents_, index);
   begin = begin_[i] + shards_[i].document_begin(index - documents_[i]);
   end = next_document(begin + 1);
 }

@@ -37,16 +37,15 @@ bool is_intact(const fs::path& dir, const ShardEntry& shard) {
 }  // namespace
 
 struct TokenSetWriter::State {
-  State(const fs::path& dir, const Tokenizer& tokenizer, const WriterOptions& given, WriterJob given_job)
+  State(const fs::path& dir, const Tokenizer& given_tokenizer, const WriterOptions& given,
+        WriterJob given_job)
       : options(given),
         job(std::move(given_job)),
         target(checked_target(dir, given.overwrite)),
         partial(target),
-        vocab(tokenizer.vocab_size()),
-        fingerprint(tokenizer.fingerprint()) {
+        tokenizer(given_tokenizer) {
     RT_CHECK(options.shard_tokens > 0, "shard_tokens must be positive");
     RT_CHECK(options.shard_documents > 0, "shard_documents must be positive");
-    index.tokenizer = tokenizer_from_json(tokenizer.to_json(), "tokenizer");
     index.description = options.description;
     take_over();
   }
@@ -99,7 +98,7 @@ struct TokenSetWriter::State {
 
   void open_shard() {
     const std::string file = shard_name(index.shards.size());
-    shard.emplace(partial.path() / file, vocab, fingerprint);
+    shard.emplace(partial.path() / file, tokenizer.vocab, tokenizer.fingerprint);
     index.shards.push_back({file, 0, 0, 0});
   }
 
@@ -125,8 +124,7 @@ struct TokenSetWriter::State {
   WriterJob job;
   fs::path target;
   PartialDir partial;
-  std::int64_t vocab;
-  std::uint64_t fingerprint;
+  TokenizerRecord tokenizer;
   Index index;
   std::optional<ShardWriter> shard;
   std::optional<Journal> journal;
@@ -148,8 +146,8 @@ void TokenSetWriter::append(std::span<const std::int32_t> ids) {
   State& s = *state_;
   std::uint32_t highest = 0;  // a negative one is higher than any vocabulary
   for (const std::int32_t id : ids) highest = std::max(highest, static_cast<std::uint32_t>(id));
-  RT_CHECK(ids.empty() || highest < s.vocab, "token {} >= vocab {}", static_cast<std::int32_t>(highest),
-           s.vocab);
+  RT_CHECK(ids.empty() || highest < s.tokenizer.vocab, "token {} >= vocab {}",
+           static_cast<std::int32_t>(highest), s.tokenizer.vocab);
   // Not marked by the other append, which comes through here too.
   if (s.mask && s.mask->tokens() == s.index.tokens) s.mask->append(ids.size(), true);
   s.append(ids);
@@ -185,7 +183,7 @@ void TokenSetWriter::finish() {
     for (const ShardEntry& shard : s.index.shards) roots.push_back(shard.xxh3);
     s.mask->finish(roots);
   }
-  write_index(s.partial.path(), s.index);
+  write_index(s.partial.path(), s.index, s.tokenizer);
   with_fs_errors([&] {
     s.partial.move_to(s.target, s.options.overwrite);
     fs::remove(s.target / kJournalName);  // last: until it has moved, all of it may be needed again

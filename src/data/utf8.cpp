@@ -39,6 +39,16 @@ Utf8Step utf8_step(std::string_view text, std::size_t at) {
   return {code, lead.length, Utf8State::Valid};
 }
 
+std::size_t utf8_last(std::string_view text) {
+  std::size_t at = text.size() - 1;
+  for (std::size_t back = 1; back <= 4 && back <= text.size(); ++back) {
+    const Utf8Step step = utf8_step(text, text.size() - back);
+    if (step.state == Utf8State::Valid && step.length == back) at = text.size() - back;
+    if (step.state == Utf8State::Valid) break;
+  }
+  return at;
+}
+
 void utf8_append(std::string& out, char32_t code) {
   const auto push = [&out](std::uint32_t b) { out.push_back(static_cast<char>(b)); };
   const std::uint32_t c = code;

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "data/byte_trie.h"
+#include "data/lines.h"
 #include "data/python_literal.h"
 #include "data/token_table.h"
 #include "rt/core/error.h"
@@ -123,13 +124,7 @@ void read_line(std::string_view line, std::vector<std::string>& tokens, const st
 std::unique_ptr<Tokenizer> read_world_vocabulary(std::string_view text, std::string_view path) {
   std::vector<std::string> tokens(1);
   std::size_t number = 0;
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    std::string_view line = text.substr(0, end);
-    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
-    read_line(line, tokens, format("{}:{}", path, ++number));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
+  while (!text.empty()) read_line(take_line(text), tokens, format("{}:{}", path, ++number));
   return checked(tokens, path);
 }
 

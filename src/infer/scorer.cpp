@@ -197,12 +197,9 @@ void Scorer::forward(ExecContext& ctx, const Piece& piece, State& state, bool gr
   if (!piece.targets.empty()) {
     const Var targets = tape.input(staged(piece.targets, DType::I32, "targets"));
     const Var losses = token_losses(tape, out.hidden, tape.param(model_.head()), targets);
-    if (!ctx.dry_run) {
-      const Tensor host(tape.value(losses).shape, tape.value(losses).dtype);
-      fetch(ctx, host.view.data, tape.value(losses).data, host.view.nbytes());
-      for (std::int64_t i = 0; i < host.view.numel(); ++i) {
-        rows[static_cast<std::size_t>(i / piece.T)].log_prob -= element(host.view, i);
-      }
+    const std::vector<double> values = fetch_values(ctx, tape.value(losses));
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      rows[i / static_cast<std::size_t>(piece.T)].log_prob -= values[i];
     }
     if (greedy) find_greedy(ctx, piece, tape.value(out.hidden), rows);
   }

@@ -55,13 +55,7 @@ std::vector<double> next_token_losses(ExecContext& ctx, const LanguageModel& mod
   const Var tokens = tape.input(here.tokens), targets = tape.input(here.targets);
   const Var reset = here.reset ? tape.input(here.reset) : Var{};
   const LanguageModel::Out out = model.forward(tape, {.tokens = tokens, .reset = reset, .state = {}});
-  const TensorView rows = tape.value(token_losses(tape, out.hidden, tape.param(model.head()), targets));
-  std::vector<double> losses;
-  if (ctx.dry_run) return losses;
-  const Tensor host(rows.shape, rows.dtype);
-  fetch(ctx, host.view.data, rows.data, rows.nbytes());
-  for (std::int64_t i = 0; i < rows.numel(); ++i) losses.push_back(element(host.view, i));
-  return losses;
+  return fetch_values(ctx, tape.value(token_losses(tape, out.hidden, tape.param(model.head()), targets)));
 }
 
 std::unique_ptr<Workspace> plan_evaluation(Device device, const LanguageModel& model, std::int64_t rows,

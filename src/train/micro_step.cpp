@@ -9,15 +9,6 @@
 namespace rt {
 namespace {
 
-std::vector<double> read(ExecContext& ctx, const TensorView& sums) {
-  std::vector<double> values;
-  if (ctx.dry_run) return values;
-  const Tensor host(sums.shape, sums.dtype);
-  fetch(ctx, host.view.data, sums.data, sums.nbytes());
-  for (std::int64_t b = 0; b < sums.numel(); ++b) values.push_back(element(host.view, b));
-  return values;
-}
-
 // What a micro-step reads and leaves, at the same addresses every time.
 struct Staged {
   TensorView seed;
@@ -54,7 +45,7 @@ std::vector<double> micro_step(ExecContext& ctx, Objective& objective, const Bat
   const Staged at{stage(ctx, ones.view, "loss.seed"), on_device(ctx, batch),
                   ctx.saved.alloc(ones.view.shape, ones.view.dtype, "loss.sums")};
   forward_backward(ctx, objective, at, grad_scale);
-  return read(ctx, at.sums);
+  return fetch_values(ctx, at.sums);
 }
 
 MicroStepper::MicroStepper(ExecContext& ctx, Objective& objective, ParamStore& store, bool graphs,
@@ -118,7 +109,7 @@ void MicroStepper::record(Kind& kind, const std::function<void()>& work) {
 
 std::vector<double> MicroStepper::run(const BatchView& batch, double grad_scale, bool first) {
   give(batch, grad_scale, first);
-  return read(ctx_, take_losses());
+  return fetch_values(ctx_, take_losses());
 }
 
 void MicroStepper::give(const BatchView& batch, double grad_scale, bool first) {

@@ -39,12 +39,6 @@ std::string trimmed(const std::string& text) {
   return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(kBlank) - first + 1);
 }
 
-void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {
-    text.replace(at, from.size(), to);
-  }
-}
-
 // A number, or one in quotes.
 std::int64_t whole(const Json& value) {
   if (!value.is_string()) return value.get<std::int64_t>();

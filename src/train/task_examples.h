@@ -24,6 +24,8 @@ std::vector<ChoiceExample> read_lambada(const std::filesystem::path& path, std::
 std::vector<ChoiceExample> read_choices(const std::filesystem::path& path, std::int64_t limit);
 std::vector<PageExample> read_pages(const std::filesystem::path& path, std::int64_t limit);
 
+// Every `from`, left to right, becomes `to`, in which none is looked for.
+void replace_all(std::string& text, std::string_view from, std::string_view to);
 // Undoes what WikiText's tokenization did to spaces and punctuation.
 std::string wikitext_detokenized(std::string_view page);
 

@@ -21,16 +21,6 @@ std::uint64_t count_words(std::string_view text) {
   return parts;
 }
 
-void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  std::string out;
-  std::size_t begin = 0;
-  for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, begin)) {
-    out.append(text, begin, at - begin).append(to);
-    begin = at + from.size();
-  }
-  text = out.append(text, begin);
-}
-
 // Removes the white space inside each pair of brackets: from `open` to the next `close`.
 void tighten(std::string& text, char open, char close) {
   std::string out;
@@ -95,6 +85,16 @@ std::vector<std::string> json_pages(const std::string& text, const std::string& 
 }
 
 }  // namespace
+
+void replace_all(std::string& text, std::string_view from, std::string_view to) {
+  std::string out;
+  std::size_t begin = 0;
+  for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, begin)) {
+    out.append(text, begin, at - begin).append(to);
+    begin = at + from.size();
+  }
+  text = out.append(text, begin);
+}
 
 std::string wikitext_detokenized(std::string_view page) {
   static constexpr std::pair<std::string_view, std::string_view> kBefore[] = {

@@ -31,11 +31,11 @@ TEST(ByteSource, UnpacksInStepsOfAnySize) {
   const TempDir tmp;
   const std::string text = odd_text(1, 700'001);
   write_file(tmp / "plain", text);
-  EXPECT_EQ(read_all(*open_source(input(tmp / "plain", Compression::None)), 4093), text);
+  EXPECT_EQ(read_all(*open_bytes(input(tmp / "plain", Compression::None)), 4093), text);
   for (const Packer& p : kPackers) {
     write_file(tmp / p.name, p.pack(text));
     for (const std::size_t step : {1u, 63u, 65536u, 1u << 20}) {
-      const auto source = open_source(input(tmp / p.name, p.compression));
+      const auto source = open_bytes(input(tmp / p.name, p.compression));
       EXPECT_EQ(read_all(*source, step), text) << p.name << " " << step;
       EXPECT_EQ(source->consumed(), fs::file_size(tmp / p.name));
     }
@@ -48,11 +48,11 @@ TEST(ByteSource, SkipGoesToTheSameByte) {
   write_file(tmp / "plain", text);
   for (const Packer& p : kPackers) write_file(tmp / p.name, p.pack(text));
   for (const std::size_t at : {std::size_t{0}, std::size_t{1}, std::size_t{262'145}, text.size()}) {
-    const auto plain = open_source(input(tmp / "plain", Compression::None));
+    const auto plain = open_bytes(input(tmp / "plain", Compression::None));
     plain->skip(at);
     EXPECT_EQ(read_all(*plain, 1000), text.substr(at));
     for (const Packer& p : kPackers) {
-      const auto source = open_source(input(tmp / p.name, p.compression));
+      const auto source = open_bytes(input(tmp / p.name, p.compression));
       source->skip(at);
       EXPECT_EQ(read_all(*source, 1000), text.substr(at)) << p.name;
     }
@@ -63,10 +63,10 @@ TEST(ByteSource, SeveralMembersAreOneText) {
   const TempDir tmp;
   for (const Packer& p : kPackers) {
     write_file(tmp / p.name, p.pack("one ") + p.pack("") + p.pack("two"));
-    EXPECT_EQ(read_all(*open_source(input(tmp / p.name, p.compression)), 2), "one two") << p.name;
+    EXPECT_EQ(read_all(*open_bytes(input(tmp / p.name, p.compression)), 2), "one two") << p.name;
   }
   write_file(tmp / "padded", gzip("text") + std::string(1000, '\0'));
-  EXPECT_EQ(read_all(*open_source(input(tmp / "padded", Compression::Gzip)), 100), "text");
+  EXPECT_EQ(read_all(*open_bytes(input(tmp / "padded", Compression::Gzip)), 100), "text");
 }
 
 // A file cut anywhere is refused with the byte at which it stops.
@@ -76,7 +76,7 @@ TEST(ByteSource, TruncatedFilesSayWhere) {
     const std::string packed = p.pack(odd_text(3, 5000));
     for (std::size_t n = 0; n < packed.size(); n += n < 40 || n + 40 > packed.size() ? 1 : 17) {
       write_file(tmp / p.name, packed.substr(0, n));
-      const auto source = open_source(input(tmp / p.name, p.compression));
+      const auto source = open_bytes(input(tmp / p.name, p.compression));
       const std::string what = error_of([&] { read_all(*source, 700); });
       expect_contains(what, std::string(p.name) + ": truncated: the " + p.name +
                                 " data stops in the middle, at byte " + std::to_string(n) + ";");
@@ -97,7 +97,7 @@ TEST(ByteSource, DamagedFilesNeverGiveOtherText) {
       damaged[at] = static_cast<char>(damaged[at] ^ 0x24);
       write_file(tmp / p.name, damaged);
       try {
-        EXPECT_EQ(read_all(*open_source(input(tmp / p.name, p.compression)), 512), text)
+        EXPECT_EQ(read_all(*open_bytes(input(tmp / p.name, p.compression)), 512), text)
             << p.name << " " << at;
       } catch (const Error& e) {
         EXPECT_EQ(e.code(), Exit::Data);
@@ -108,10 +108,10 @@ TEST(ByteSource, DamagedFilesNeverGiveOtherText) {
     EXPECT_GT(refused, packed.size() - 12) << p.name;
   }
   write_file(tmp / "text", "no gzip at all");
-  expect_contains(error_of([&] { read_all(*open_source(input(tmp / "text", Compression::Gzip)), 9); }),
+  expect_contains(error_of([&] { read_all(*open_bytes(input(tmp / "text", Compression::Gzip)), 9); }),
                   "text: corrupt gzip data at byte ");
   write_file(tmp / "behind", gzip("text") + "junk");
-  expect_contains(error_of([&] { read_all(*open_source(input(tmp / "behind", Compression::Gzip)), 9); }),
+  expect_contains(error_of([&] { read_all(*open_bytes(input(tmp / "behind", Compression::Gzip)), 9); }),
                   "incorrect header check");
 }
 
@@ -121,12 +121,12 @@ TEST(ByteSource, AFileThatChangesIsRefused) {
   InputFile file = input(tmp / "a", Compression::None);
   for (const std::uint64_t listed : {4u, 6u}) {
     file.bytes = listed;
-    expect_contains(error_of([&] { read_all(*open_source(file), 9); }),
+    expect_contains(error_of([&] { read_all(*open_bytes(file), 9); }),
                     "a: is no longer the " + std::to_string(listed) + " bytes");
   }
-  expect_contains(error_of([&] { open_source(file)->skip(7); }), "no longer");
+  expect_contains(error_of([&] { open_bytes(file)->skip(7); }), "no longer");
   fs::remove(tmp / "a");
-  expect_contains(error_of([&] { open_source(file); }), "a: cannot open: No such file");
+  expect_contains(error_of([&] { open_bytes(file); }), "a: cannot open: No such file");
 }
 
 }  // namespace

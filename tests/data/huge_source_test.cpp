@@ -99,11 +99,10 @@ TEST(HugeSource, ShardsReadRightAtTheirEnd) {
   fs::create_directories(tmp / "set");
   write_sparse(tmp / "set" / "shard-00000.rtok", std::string(reinterpret_cast<const char*>(&h), sizeof(h)),
                sizeof(h) + 2 * last_start, tail);
-  index.tokenizer = make_byte_tokenizer();
   index.tokens = kHuge;
   index.documents = 2;
   index.shards.push_back({"shard-00000.rtok", kHuge, 2, xxh3(table.data(), 8 * table.size(), h.checksum)});
-  write_index(tmp / "set", index);
+  write_index(tmp / "set", index, TokenizerRecord(*bytes));
   const TokenSet set(tmp / "set");
   expect_end(set, kHuge, last_start);
   std::uint64_t begin = 0, end = 0;

@@ -174,15 +174,15 @@ TEST(TokenSet, TokenOutsideTheVocabularyIsReportedWithShardAndOffset) {
   CharVocabulary v;
   v.add("abc");
   Index index;
-  index.tokenizer = v.build();
+  const TokenizerRecord tokenizer(*v.build());
   fs::create_directories(tmp / "set");
-  ShardWriter shard(tmp / "set" / "shard-00000.rtok", 3, index.tokenizer->fingerprint());
+  ShardWriter shard(tmp / "set" / "shard-00000.rtok", 3, tokenizer.fingerprint);
   shard.begin_document();
   shard.append(std::vector<std::int32_t>{0, 1, 2, 1, 3, 0});
   index.shards.push_back({"shard-00000.rtok", 6, 1, shard.finish()});
   index.tokens = 6;
   index.documents = 1;
-  write_index(tmp / "set", index);
+  write_index(tmp / "set", index, tokenizer);
   const TokenSet set(tmp / "set");
   expect_contains(error_of([&] { set.verify(); }), "shard-00000.rtok: offset 4: token 3 >= vocab 3");
   EXPECT_EQ(read_all(set, 0, 4), (std::vector<std::int32_t>{0, 1, 2, 1}));

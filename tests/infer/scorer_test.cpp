@@ -6,9 +6,8 @@
 #include <cmath>
 
 #include "rt/core/error.h"
-#include "rt/core/host.h"
 #include "rt/infer/session.h"
-#include "rt/nn/param_store.h"
+#include "tests/support/model_harness.h"
 
 namespace rt {
 namespace {
@@ -16,37 +15,12 @@ namespace {
 using Ids = std::vector<std::int32_t>;
 constexpr std::int64_t kVocab = 40;
 
-// A model of two layers whose weights are noise, so that every token of a context tells.
-struct Tiny {
+// Weights are mostly noise, so that every token of a context tells.
+struct Tiny : testing::Model {
   explicit Tiny(Impl impl_)
-      : impl(impl_),
-        compute(impl == Impl::Ref ? DType::F64 : DType::F32),
-        store(device_of(impl), {compute, compute}),
-        model(spec(), store.root()) {
-    store.allocate(MemoryMode::Live, false);
-    store.initialize(Rng{1, 0});
-    std::uint64_t stream = 0;
-    for (Parameter* p : store.parameters()) {
-      const Rng rng{2, stream++};
-      for (std::int64_t i = 0; i < p->master.numel(); ++i) {
-        const double noise = rng.uniform(static_cast<std::uint64_t>(i)) - 0.5;
-        set_element(p->master, i, element(p->master, i) + noise);
-      }
-    }
-    store.sync_compute();
-  }
-  static ModelSpec spec() {
-    ModelSpec s;
-    s.layers = 2;
-    s.width = 32;
-    s.head_size = 16;
-    s.vocab = kVocab;
-    return s.resolve();
-  }
+      : Model(testing::tiny_spec(kVocab), impl_ == Impl::Ref ? DType::F64 : DType::F32, 1.0), impl(impl_) {}
+  DType compute() const { return impl == Impl::Ref ? DType::F64 : DType::F32; }
   Impl impl;
-  DType compute;
-  ParamStore store;
-  LanguageModel model;
 };
 
 Ids ids(std::size_t n, std::uint64_t stream) {
@@ -109,7 +83,7 @@ std::vector<ScoreRequest> requests(Session& session) {
 TEST(Scorer, EqualsScoringOneByOne) {
   for (const Impl impl : {Impl::Ref, Impl::Cpu}) {
     const Tiny tiny(impl);
-    Session session(tiny.model, impl, tiny.compute);
+    Session session(tiny.net, impl, tiny.compute());
     const std::vector<ScoreRequest> all = requests(session);
     std::vector<std::vector<Score>> want;
     for (const ScoreRequest& r : all) {
@@ -119,7 +93,7 @@ TEST(Scorer, EqualsScoringOneByOne) {
     // The session's logits are floats.
     const double tolerance = impl == Impl::Ref ? 1e-5 : 1e-3;
     for (const std::int64_t rows : {1, 3, 32}) {
-      Scorer scorer(tiny.model, impl, tiny.compute, rows);
+      Scorer scorer(tiny.net, impl, tiny.compute(), rows);
       const auto got = scorer.score(all, true);
       ASSERT_TRUE(got);
       ASSERT_EQ(got->size(), all.size());
@@ -138,9 +112,9 @@ TEST(Scorer, EqualsScoringOneByOne) {
 
 TEST(Scorer, TheSameWithAndWithoutCompanyAndTwice) {
   const Tiny tiny(Impl::Ref);
-  Session session(tiny.model, Impl::Ref, tiny.compute);
+  Session session(tiny.net, Impl::Ref, tiny.compute());
   const std::vector<ScoreRequest> all = requests(session);
-  Scorer scorer(tiny.model, Impl::Ref, tiny.compute, 5);
+  Scorer scorer(tiny.net, Impl::Ref, tiny.compute(), 5);
   const auto together = scorer.score(all, false), again = scorer.score(all, false);
   for (std::size_t i = 0; i < all.size(); ++i) {
     const auto single = scorer.score(std::span(all).subspan(i, 1), false);
@@ -153,7 +127,7 @@ TEST(Scorer, TheSameWithAndWithoutCompanyAndTwice) {
 
 TEST(Scorer, StopsAndRefuses) {
   const Tiny tiny(Impl::Cpu);
-  Scorer scorer(tiny.model, tiny.impl, tiny.compute, 1);
+  Scorer scorer(tiny.net, tiny.impl, tiny.compute(), 1);
   std::vector<ScoreRequest> three{{{1}, {{2}}}, {{1, 2}, {{2}}}, {{1, 2, 3}, {{2}}}};
   std::atomic<int> stop = 0;
   std::vector<std::uint64_t> seen;

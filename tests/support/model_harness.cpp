@@ -29,6 +29,15 @@ Model::Model(const ModelSpec& spec, DType storage, double noise)
   store.sync_compute();
 }
 
+ModelSpec tiny_spec(std::int64_t vocab) {
+  ModelSpec spec;
+  spec.layers = 2;
+  spec.width = 32;
+  spec.head_size = 16;
+  spec.vocab = vocab;
+  return spec.resolve();
+}
+
 Batch::Batch(const ModelSpec& spec, std::int64_t B, std::int64_t T)
     : tokens({B, T}, DType::I32), targets({B, T}, DType::I32), reset({B, T}, DType::U8) {
   const Rng rng{9, 0};

@@ -18,6 +18,9 @@ struct Model {
   Model(const ModelSpec& spec, DType storage, double noise = 0.3);
 };
 
+// Two layers of width 32 with two heads.
+ModelSpec tiny_spec(std::int64_t vocab);
+
 struct Batch {
   Tensor tokens, targets, reset;
   Batch(const ModelSpec& spec, std::int64_t B, std::int64_t T);

@@ -7,7 +7,7 @@
 #include "rt/core/error.h"
 #include "rt/core/host.h"
 #include "rt/infer/session.h"
-#include "rt/nn/param_store.h"
+#include "tests/support/model_harness.h"
 #include "tests/support/toy_run.h"
 #include "train/task_examples.h"
 
@@ -123,30 +123,10 @@ class EvalTaskTest : public ::testing::Test {
   EvalTaskTest()
       : dir_("eval-task"),
         tokenizer_(data::make_byte_tokenizer()),
-        store_(Device::cpu(), {DType::F32, DType::F32}),
-        model_(spec(), store_.root()) {
-    store_.allocate(MemoryMode::Live, false);
-    store_.initialize(Rng{1, 0});
-    std::uint64_t stream = 0;
-    for (Parameter* p : store_.parameters()) {
-      const Rng rng{2, stream++};
-      for (std::int64_t i = 0; i < p->master.numel(); ++i) {
-        set_element(p->master, i, element(p->master, i) + rng.uniform(static_cast<std::uint64_t>(i)) - 0.5);
-      }
-    }
-    store_.sync_compute();
-    scorer_ = std::make_unique<Scorer>(model_, Impl::Cpu, DType::F32, 3);
-    session_ = std::make_unique<Session>(model_, Impl::Cpu, DType::F32);
+        model_(testing::tiny_spec(256), DType::F32, 1.0) {
+    scorer_ = std::make_unique<Scorer>(model_.net, Impl::Cpu, DType::F32, 3);
+    session_ = std::make_unique<Session>(model_.net, Impl::Cpu, DType::F32);
   }
-  static ModelSpec spec() {
-    ModelSpec s;
-    s.layers = 2;
-    s.width = 32;
-    s.head_size = 16;
-    s.vocab = 256;
-    return s.resolve();
-  }
-
   double log_prob(const std::string& context, const std::string& continuation) {
     session_->reset();
     double sum = 0;
@@ -171,8 +151,7 @@ class EvalTaskTest : public ::testing::Test {
 
   TempDir dir_;
   std::unique_ptr<data::Tokenizer> tokenizer_;
-  ParamStore store_;
-  LanguageModel model_;
+  testing::Model model_;
   std::unique_ptr<Scorer> scorer_;
   std::unique_ptr<Session> session_;
 };
@@ -196,13 +175,14 @@ TEST_F(EvalTaskTest, Lambada) {
 TEST_F(EvalTaskTest, LambadaCountsWhatIsLikeliest) {
   // A model that always finds a blank the likeliest byte: right for the text that ends in one.
   const auto fill = [&](const char* name, double v) {
-    const TensorView to = store_.find(name)->master;
+    const TensorView to = model_.store.find(name)->master;
     for (std::int64_t i = 0; i < to.numel(); ++i) set_element(to, i, v);
   };
   fill("ln_out.weight", 0);
   fill("ln_out.bias", 1);
   fill("head.weight", 0);
-  for (std::int64_t c = 0; c < 32; ++c) set_element(store_.find("head.weight")->master, ' ' * 32 + c, 0.1);
+  for (std::int64_t c = 0; c < 32; ++c)
+    set_element(model_.store.find("head.weight")->master, ' ' * 32 + c, 0.1);
   const fs::path file = spew(dir_, "l.jsonl", "{\"text\":\"One two \"}\n{\"text\":\"Seven eight\"}\n");
   const TaskResult r = run({"lambada", file, 0, 64, {}});
   EXPECT_DOUBLE_EQ(value(r, "acc"), 0.5);

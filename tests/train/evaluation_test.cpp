@@ -6,39 +6,13 @@
 #include <map>
 #include <numbers>
 
-#include "rt/core/host.h"
 #include "rt/infer/session.h"
-#include "rt/nn/param_store.h"
+#include "tests/support/model_harness.h"
 
 namespace rt {
 namespace {
 
 constexpr std::int64_t kSeqLen = 20, kRows = 3;
-
-struct Tiny {
-  Tiny() : store(Device::cpu(), {DType::F32, DType::F32}), model(spec(), store.root()) {
-    store.allocate(MemoryMode::Live, false);
-    store.initialize(Rng{1, 0});
-    std::uint64_t stream = 0;
-    for (Parameter* p : store.parameters()) {
-      const Rng rng{2, stream++};
-      for (std::int64_t i = 0; i < p->master.numel(); ++i) {
-        set_element(p->master, i, element(p->master, i) + rng.uniform(static_cast<std::uint64_t>(i)) - 0.5);
-      }
-    }
-    store.sync_compute();
-  }
-  static ModelSpec spec() {
-    ModelSpec s;
-    s.layers = 2;
-    s.width = 32;
-    s.head_size = 16;
-    s.vocab = 256;
-    return s.resolve();
-  }
-  ParamStore store;
-  LanguageModel model;
-};
 
 // Loss and count by the number of tokens read since the state was last empty, token by token.
 std::map<std::uint64_t, std::pair<double, std::uint64_t>> by_context(const LanguageModel& model,
@@ -62,7 +36,7 @@ std::map<std::uint64_t, std::pair<double, std::uint64_t>> by_context(const Langu
 }
 
 TEST(Evaluation, LossByPositionIsThatOfSingleTokens) {
-  const Tiny tiny;
+  const testing::Model tiny(testing::tiny_spec(256), DType::F32, 1.0);  // mostly noise: every token tells
   std::vector<std::int32_t> ids(173);
   for (std::size_t i = 0; i < ids.size(); ++i) {
     ids[i] = static_cast<std::int32_t>(Rng{5, 0}.below(i, 256));
@@ -70,9 +44,9 @@ TEST(Evaluation, LossByPositionIsThatOfSingleTokens) {
   const data::MemoryTokens source(ids, {0, 7, 8, 41, 100, 119}, 256);
   const auto tokenizer = data::make_byte_tokenizer();
   for (const bool resets : {false, true}) {
-    const auto want = by_context(tiny.model, source, resets);
-    const auto workspace = plan_evaluation(Device::cpu(), tiny.model, kRows, kSeqLen, resets);
-    const auto got = evaluate(workspace->ctx(), tiny.model, source, *tokenizer, kSeqLen, kRows, resets, 0);
+    const auto want = by_context(tiny.net, source, resets);
+    const auto workspace = plan_evaluation(Device::cpu(), tiny.net, kRows, kSeqLen, resets);
+    const auto got = evaluate(workspace->ctx(), tiny.net, source, *tokenizer, kSeqLen, kRows, resets, 0);
     ASSERT_TRUE(got);
     EXPECT_EQ(got->tokens, 172u);
     double total = 0;

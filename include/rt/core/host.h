@@ -1,5 +1,6 @@
 #pragma once
 #include <string_view>
+#include <vector>
 
 #include "rt/core/buffer.h"
 #include "rt/core/exec.h"
@@ -29,5 +30,7 @@ Tensor copy_to(Device device, const TensorView& from);
 TensorView stage(ExecContext& ctx, const TensorView& host, std::string_view name);
 // The other way, into host memory; waits for ctx.stream.
 void fetch(ExecContext& ctx, void* to, const void* from, std::size_t bytes);
+// The numbers of a contiguous tensor where ctx computes, by fetch(); none in a dry run.
+std::vector<double> fetch_values(ExecContext& ctx, const TensorView& from);
 
 }  // namespace rt

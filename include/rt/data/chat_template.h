@@ -10,9 +10,8 @@
 namespace rt::data {
 
 // How a conversation becomes text.
-//   Rwkv    "User: ...\n\nAssistant: ...\n\n", "System: ...\n\n" (RWKV World; reference rwkv.md). A blank
-//   line
-//           ends a turn, so those inside a message become one newline, and its ends are stripped.
+//   Rwkv    "User: ...\n\nAssistant: ...\n\n", "System: ...\n\n" (RWKV World; reference rwkv.md). A
+//           blank line ends a turn, so those inside a message become one newline, and its ends are stripped.
 //   ChatMl  "<|im_start|>role\n...<|im_end|>\n", messages as they are.
 enum class ChatTemplate : std::uint8_t { Rwkv, ChatMl };
 

@@ -30,8 +30,8 @@ class StoredTokens : public TokenSource {
  public:
   virtual std::string_view kind() const = 0;  // "rtok" | "megatron" | "llm.c" | "llmq"
   virtual const Tokenizer& tokenizer() const = 0;
-  virtual const std::string& description() const = 0;  // where the data came from; may be empty
-  virtual std::uint64_t bytes() const = 0;             // of all files
+  virtual std::string_view description() const { return {}; }  // where the data came from; may be empty
+  virtual std::uint64_t bytes() const = 0;                     // of all files
   virtual std::vector<StoredFile> files() const = 0;
   virtual std::uint64_t documents() const = 0;
   // Tokens [begin, end) of document `index`.
@@ -41,6 +41,7 @@ class StoredTokens : public TokenSource {
       const std::function<void(std::uint64_t, std::uint64_t)>& progress = {}) const = 0;
 
   std::int64_t vocab_size() const override { return tokenizer().vocab_size(); }
+  std::uint64_t tokenizer_fingerprint() const override { return tokenizer().fingerprint(); }
   std::string document_text(std::uint64_t index) const;
   void verify() const;  // throws the first damage and says how many files are affected
 };

@@ -47,7 +47,6 @@ class TokenSet final : public StoredTokens {
 
   std::string name() const override { return dir_.string(); }
   std::uint64_t size() const override { return begin_.back(); }
-  std::uint64_t tokenizer_fingerprint() const override { return tokenizer_fingerprint_; }
   std::uint64_t fingerprint() const override { return fingerprint_; }
   void read(std::uint64_t offset, std::size_t n, std::int32_t* out) const override;
   std::uint64_t next_document(std::uint64_t from) const override;
@@ -55,7 +54,7 @@ class TokenSet final : public StoredTokens {
 
   std::string_view kind() const override { return "rtok"; }
   const Tokenizer& tokenizer() const override { return *tokenizer_; }
-  const std::string& description() const override { return description_; }
+  std::string_view description() const override { return description_; }
   std::uint64_t bytes() const override;
   std::vector<StoredFile> files() const override;
   std::uint64_t documents() const override { return documents_.back(); }
@@ -65,10 +64,9 @@ class TokenSet final : public StoredTokens {
   const std::vector<TokenFile>& shards() const { return shards_; }
 
  private:
-  std::size_t find(std::uint64_t offset) const;
   std::filesystem::path dir_;
   std::unique_ptr<Tokenizer> tokenizer_;
-  std::uint64_t tokenizer_fingerprint_ = 0, fingerprint_ = 0;
+  std::uint64_t fingerprint_ = 0;
   std::string description_;
   std::vector<TokenFile> shards_;
   std::vector<std::uint64_t> begin_{0}, documents_{0};  // (shards + 1) running totals
