@@ -24,12 +24,27 @@ __global__ void __launch_bounds__(kThreads)
   decide_step(found, clip, outs);
 }
 
+__global__ void __launch_bounds__(kThreads)
+    keep_step_kernel(const StepReport* report, const uint4* from, uint4* to, std::int64_t n) {
+  if (report->halted != 0) return;
+  const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * kThreads;
+  for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < n; i += stride)
+    to[i] = from[i];
+}
+
 }  // namespace
 
 void step_control(ExecContext& ctx, const StepControlArgs& a, const StepControlOuts& o) {
   if (ctx.dry_run) return;
   RT_LAUNCH(step_control_kernel, dim3(1), dim3(kThreads), 0, stream_of(ctx), a.norm,
             device_ptr<const float>(a.losses), a.losses ? a.losses.numel() : 0, a.clip, o);
+}
+
+void keep_step(ExecContext& ctx, const KeepStepArgs& a) {
+  const auto n = static_cast<std::int64_t>(a.from.nbytes() / sizeof(uint4));
+  if (ctx.dry_run || n == 0) return;
+  RT_LAUNCH(keep_step_kernel, capped_grid(n, kThreads), dim3(kThreads), 0, stream_of(ctx), a.report,
+            reinterpret_cast<const uint4*>(a.from.data), reinterpret_cast<uint4*>(a.to.data), n);
 }
 
 }  // namespace rt::cuda

@@ -41,6 +41,20 @@ Scorer::Scorer(const LanguageModel& model, Impl impl, DType compute, std::int64_
   RT_CHECK(rows > 0, "scorer: {} rows", rows);
 }
 
+std::size_t Scorer::bytes(const LanguageModel& model, Impl impl, DType compute, std::int64_t rows) {
+  Scorer scorer(model, impl, compute, rows);
+  State state;
+  std::size_t states = 0;
+  for (const StateField& field : model.state_fields(rows)) {
+    Tensor& tensor = state.emplace_back();
+    tensor.view = untouchable(field.shape, scorer.dtype_of(field), device_of(impl));
+    states += tensor.view.nbytes();
+  }
+  Workspace dry(device_of(impl), impl);
+  scorer.measure(dry, rows, kChunk, state);
+  return dry.saved().high_water() + dry.scratch().high_water() + 2 * states;  // contexts' and rows'
+}
+
 std::optional<std::vector<std::vector<Score>>> Scorer::score(
     std::span<const ScoreRequest> requests, bool greedy, const std::atomic<int>* stop,
     const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
@@ -153,22 +167,31 @@ void Scorer::score_rows(std::span<const ScoreRequest> requests, std::span<const 
   for (std::size_t i = 0; i < rows.size(); ++i) scores[rows[i].request][rows[i].continuation] = sums[i];
 }
 
+DType Scorer::dtype_of(const StateField& field) const {
+  if (!field.accumulation) return compute_;
+  return impl_ == Impl::Ref ? DType::F64 : DType::F32;
+}
+
 Scorer::State Scorer::empty_state(std::int64_t rows) const {
-  const DType accumulation = impl_ == Impl::Ref ? DType::F64 : DType::F32;
   State state;
-  for (const StateField& field : model_.state_fields(rows)) {
-    state.emplace_back(field.shape, field.accumulation ? accumulation : compute_, device_of(impl_));
-  }
+  for (const StateField& field : model_.state_fields(rows))
+    state.emplace_back(field.shape, dtype_of(field), device_of(impl_));
   return state;
+}
+
+// Room for everything that a piece of this shape may ask for.
+void Scorer::measure(Workspace& workspace, std::int64_t rows, std::int64_t T, State& state) {
+  const auto cells = static_cast<std::size_t>(rows * T);
+  const Piece piece{rows, T, std::vector<std::int32_t>(cells), std::vector<std::int32_t>(cells),
+                    std::vector<std::uint8_t>(cells)};
+  forward(workspace.ctx(), piece, state, true, {});
 }
 
 void Scorer::read(const Piece& piece, State& state, bool greedy, std::span<Score> rows) {
   if (!planned_.contains({piece.rows, piece.T})) {
-    Workspace measure(device_of(impl_), impl_);
-    Piece whole = piece;  // room for everything that a piece of this shape may ask for
-    whole.targets.resize(piece.ids.size());
-    forward(measure.ctx(), whole, state, true, {});
-    const std::size_t saved = measure.saved().high_water(), scratch = measure.scratch().high_water();
+    Workspace dry(device_of(impl_), impl_);
+    measure(dry, piece.rows, piece.T, state);
+    const std::size_t saved = dry.saved().high_water(), scratch = dry.scratch().high_water();
     const std::size_t had_saved = workspace_ ? workspace_->saved().capacity() : 0;
     const std::size_t had_scratch = workspace_ ? workspace_->scratch().capacity() : 0;
     if (saved > had_saved || scratch > had_scratch) {

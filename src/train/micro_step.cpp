@@ -49,8 +49,8 @@ std::vector<double> micro_step(ExecContext& ctx, Objective& objective, const Bat
 }
 
 MicroStepper::MicroStepper(ExecContext& ctx, Objective& objective, ParamStore& store, bool graphs,
-                           std::int64_t sequences)
-    : ctx_(ctx), objective_(objective), store_(store), graphs_(graphs), feed_(ctx) {
+                           std::int64_t sequences, CarriedState* carried)
+    : ctx_(ctx), objective_(objective), store_(store), graphs_(graphs), feed_(ctx), carried_(carried) {
   if (ctx.dry_run) {
     ones_.view = kept_.view = untouchable({sequences}, accum_dtype(ctx), ctx.device);
   } else {
@@ -112,17 +112,24 @@ std::vector<double> MicroStepper::run(const BatchView& batch, double grad_scale,
   return fetch_values(ctx_, take_losses());
 }
 
-void MicroStepper::give(const BatchView& batch, double grad_scale, bool first) {
+void MicroStepper::give(const BatchView& batch, double grad_scale, bool first, bool continues) {
   if (first) {
     store_.clear_grads();
     kept_count_ = 0;  // of a step that was given up
+    micro_ = 0;
   }
   const ArenaScope saved(ctx_.saved);
   const std::int64_t B = batch.tokens.shape[0];
   RT_CHECK(kept_count_ + B <= kept_.view.numel(), "micro-steps: losses of {} sequences, made for {}",
            kept_count_ + B, kept_.view.numel());
   const TensorView seed = ones_.view.slice(0, 0, B), kept = kept_.view.slice(0, kept_count_, kept_count_ + B);
-  const Staged at{seed, feed_.give(batch), ctx_.saved.alloc(seed.shape, seed.dtype, "loss.sums")};
+  Staged at{seed, feed_.give(batch), ctx_.saved.alloc(seed.shape, seed.dtype, "loss.sums")};
+  CarriedState::Staged state;
+  if (carried_) {
+    state = carried_->stage(micro_, continues);
+    at.batch.state = state.before;
+    at.batch.state_after = state.after;
+  }
   const auto work = [&] {
     const ArenaScope scope(ctx_.saved);
     forward_backward(ctx_, objective_, at, grad_scale);
@@ -138,6 +145,8 @@ void MicroStepper::give(const BatchView& batch, double grad_scale, bool first) {
   }
   if (!ctx_.dry_run) copy(kept, at.sums, ctx_.stream);
   kept_count_ += B;
+  if (carried_) carried_->put(micro_, state);
+  ++micro_;
 }
 
 TensorView MicroStepper::take_losses() { return kept_.view.slice(0, 0, std::exchange(kept_count_, 0)); }

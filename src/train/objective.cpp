@@ -18,8 +18,12 @@ Var NextToken::loss(Tape& tape, const BatchView& batch, double grad_scale) {
   const Var tokens = tape.input(batch.tokens);
   const Var targets = tape.input(batch.targets);
   const Var reset = batch.reset ? tape.input(batch.reset) : Var{};
+  VarList state;
+  for (const TensorView& view : batch.state) state.push_back(tape.input(view));
   const LanguageModel::Out out = model_.forward(
-      tape, {.tokens = tokens, .reset = reset, .state = {}, .taps = nullptr, .recompute = recompute_});
+      tape, {.tokens = tokens, .reset = reset, .state = state, .taps = nullptr, .recompute = recompute_});
+  for (std::size_t i = 0; i < batch.state_after.size() && !tape.ctx().dry_run; ++i)
+    copy(batch.state_after[i], tape.value(out.state[i]), tape.ctx().stream);
   return linear_cross_entropy(tape, out.hidden, tape.param(model_.head()), targets, grad_scale, l2wrap_);
 }
 

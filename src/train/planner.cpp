@@ -5,10 +5,12 @@
 
 #include "rt/core/device_api.h"
 #include "rt/core/error.h"
+#include "rt/infer/scorer.h"
 #include "rt/ops/gemm_rate.h"
 #include "rt/train/evaluation.h"
 #include "rt/train/machine.h"
 #include "rt/train/micro_step.h"
+#include "rt/train/run_loader.h"
 #include "rt/train/update.h"
 
 namespace rt {
@@ -46,7 +48,10 @@ Plan plan_for(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
     return batch;
   };
   Workspace train(device, impl_of(device)), evaluate(device, impl_of(device));
-  MicroStepper stepper(train.ctx(), objective, store, false, config.most_sequences_per_step());
+  std::optional<CarriedState> carried;
+  if (carries_state(config)) carried.emplace(train.ctx(), model, compute, config.sequences_per_step(), micro);
+  MicroStepper stepper(train.ctx(), objective, store, false, config.most_sequences_per_step(),
+                       carried ? &*carried : nullptr);
   for (const config::SeqLenPart& part : config.data.seq_len.parts)
     stepper.give(batch_of(part.value), 1.0, true);  // the arenas keep the most
   Update update(train.ctx(), store, optimizer, config.optimizer.grad_clip);
@@ -73,6 +78,11 @@ Plan plan_for(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
   plan.saved_peak = by_name(train.saved().peak());
   plan.scratch_peak = by_name(train.scratch().peak());
   plan.checkpoint = (4 + 2 * size_of(config.optimizer.moments)) * static_cast<std::size_t>(plan.parameters);
+  if (!config.eval.tasks.empty()) plan.tasks = Scorer::bytes(model, impl_of(device), compute);
+  if (carried) {
+    plan.carried = carried->device_bytes();
+    plan.checkpoint += carried->file_bytes();
+  }
   const auto heads = static_cast<double>(spec.heads() * spec.layers);
   const auto n2 = static_cast<double>(spec.head_size * spec.head_size);
   plan.flops_per_token = 6.0 * static_cast<double>(plan.active_parameters) + 40.0 * n2 * heads;
@@ -183,6 +193,8 @@ std::string describe(const Plan& plan) {
     line("    " + plan.scratch_peak[i].name, bytes(plan.scratch_peak[i].bytes));
   }
   if (plan.batches > 0) line("  token buffers", bytes(plan.batches));
+  if (plan.tasks > 0) line("  eval.tasks", bytes(plan.tasks));
+  if (plan.carried > 0) line("  state between steps", bytes(plan.carried));
   if (plan.data > 0) line("  token files (mapped)", bytes(plan.data));
   if (plan.program > 0) line("  program", bytes(plan.program));
   line("checkpoint", bytes(plan.checkpoint));

@@ -28,6 +28,8 @@ data::Packing packing_of(const config::DataSection& d) {
 
 }  // namespace
 
+bool carries_state(const RunConfig& config) { return order_of(config.data) == data::Order::Streams; }
+
 data::Loader run_loader(const RunConfig& config, const Corpus& corpus, std::int64_t micro_sequences) {
   const config::DataSection& d = config.data;
   data::LoaderOptions options;

@@ -10,8 +10,13 @@ namespace rt {
 
 namespace fs = std::filesystem;
 
+namespace {
+constexpr const char* kRecurrent = "recurrent.safetensors";
+}
+
 fs::path save_run(const fs::path& root, const RunProgress& progress, const std::string& config,
-                  ParamStore& store, Optimizer& optimizer, const data::Tokenizer& tokenizer) {
+                  ParamStore& store, Optimizer& optimizer, const CarriedState* carried,
+                  const data::Tokenizer& tokenizer) {
   fs::create_directories(root);
   std::vector<io::NamedTensor> weights, moments;
   for (const Parameter* p : store.parameters()) weights.push_back({p->name, p->master});
@@ -27,6 +32,12 @@ fs::path save_run(const fs::path& root, const RunProgress& progress, const std::
   io::CheckpointWriter writer(root, progress.step);
   writer.tensors("model.safetensors", weights, {{"step", std::to_string(progress.step)}, {"arch", "rwkv7"}});
   writer.tensors("optimizer.safetensors", moments);
+  if (carried) {
+    const std::vector<CarriedState::Field> fields = carried->read();
+    std::vector<io::NamedTensor> tensors;
+    for (const CarriedState::Field& field : fields) tensors.push_back({field.name, field.value.view});
+    writer.tensors(kRecurrent, tensors);
+  }
   state.save(writer, "state");
   writer.text("tokenizer.json", tokenizer.to_json());
   writer.text("config.yaml", config);
@@ -49,6 +60,11 @@ RunProgress load_run(const fs::path& dir, ParamStore& store, Optimizer& optimize
     moments.read_into(name, view);
   });
   return read_progress(dir);
+}
+
+void load_carried(const fs::path& dir, CarriedState& carried) {
+  const io::TensorArchive stored = io::open_archive(dir / kRecurrent);
+  carried.write([&](const std::string& name, const TensorView& value) { stored.read_into(name, value); });
 }
 
 }  // namespace rt

@@ -29,11 +29,12 @@ bool Trainer::give() {
     if (SignalGuard::requested() != 0) return false;
     data::Batch batch = prefetcher_->next();
     predictions += batch.predictions;
-    stepper_->give(view_of(batch), per_token, micro == 0);
+    stepper_->give(view_of(batch), per_token, micro == 0, batch.continues);
     prefetcher_->recycle(std::move(batch));
   }
   update_->give(schedule_.at(static_cast<std::int64_t>(progress_.step)), progress_.step + 1,
                 stepper_->take_losses());
+  if (carried_) carried_->keep(update_->report());
   ++progress_.step;
   progress_.tokens += static_cast<std::uint64_t>(config_.batch.global_tokens);
   settled_ = false;
@@ -114,7 +115,8 @@ fs::path Trainer::write_checkpoint() {
   progress_.data_fingerprint = loader_->fingerprint();
   const fs::path root = dir_ / "checkpoints";
   const auto begin = std::chrono::steady_clock::now();
-  fs::path path = save_run(root, progress_, config_.dump(), *store_, *optimizer_, corpus_->tokenizer());
+  fs::path path =
+      save_run(root, progress_, config_.dump(), *store_, *optimizer_, carried_.get(), corpus_->tokenizer());
   io::Retention keep;
   keep.last = static_cast<std::size_t>(config_.checkpoint.keep.last);
   keep.every_steps = static_cast<std::uint64_t>(config_.checkpoint.keep.every_steps.value_or(0));

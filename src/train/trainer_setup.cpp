@@ -125,9 +125,13 @@ void Trainer::build_model() {
                                            block ? Recompute::Block : Recompute::None);
   workspace_ = std::make_unique<Workspace>(device_, impl_of(device_), plan_.saved, plan_.scratch,
                                            plan_.grad_pool, root);
+  if (carries_state(config_)) {
+    carried_ = std::make_unique<CarriedState>(workspace_->ctx(), *model_, compute_dtype(config_),
+                                              config_.sequences_per_step(), plan_.micro_sequences);
+  }
   // RT_SYNC waits after every kernel, which cannot be recorded.
   stepper_ = std::make_unique<MicroStepper>(workspace_->ctx(), *objective_, *store_, !std::getenv("RT_SYNC"),
-                                            config_.most_sequences_per_step());
+                                            config_.most_sequences_per_step(), carried_.get());
   update_ = std::make_unique<Update>(workspace_->ctx(), *store_, *optimizer_, config_.optimizer.grad_clip);
   loader_ = std::make_unique<data::Loader>(run_loader(config_, *corpus_, plan_.micro_sequences));
   if (!total_steps_ && loader_->steps() != data::Mixture::kNoLimit) {  // only budget.wall was given
@@ -180,12 +184,15 @@ void Trainer::resume_from(const fs::path& checkpoint) {
   progress_ = load_run(checkpoint, *store_, *optimizer_);
   const bool data_may_change =
       std::find(allowed.begin(), allowed.end(), config::ChangeClass::Data) != allowed.end();
-  if (progress_.data_fingerprint != loader_->fingerprint() && !data_may_change) {
+  const bool same_data = progress_.data_fingerprint == loader_->fingerprint();
+  if (!same_data && !data_may_change) {
     fail(Exit::Config,
          "resume: the training data or its order is not what {} was trained on. Restore it, or add "
          "checkpoint.allow_change: [data].",
          checkpoint.string());
   }
+  if (carried_ && !same_data) log::info("resume", "the data changed: all sequences go on from empty state");
+  if (carried_ && same_data) load_carried(checkpoint, *carried_);
   saved_step_ = progress_.step;
   has_saved_ = true;
   log::info("resume", "from {}, step={}, tokens={}", checkpoint.string(), progress_.step, progress_.tokens);

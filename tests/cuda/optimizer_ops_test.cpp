@@ -198,5 +198,28 @@ TEST(StepControlOnCuda, MatchesReference) {
   }
 }
 
+TEST(StepControlOnCuda, KeepsWhatGoodStepsLeave) {
+  RT_NEEDS_DEVICE();
+  const Device cuda = Device::cuda(0);
+  Workspace on(cuda, Impl::Cuda, 0, 0, 0);
+  for (const std::int64_t n : {16, 4096, 3000016}) {
+    const Tensor numbers({n}, DType::U8);
+    for (std::int64_t i = 0; i < n; ++i)
+      numbers.view.as<std::uint8_t>()[i] = static_cast<std::uint8_t>(i % 251 + 1);
+    const Tensor from = copy_to(cuda, numbers.view), to({n}, DType::U8, cuda);
+    for (const std::uint64_t halted : {1, 0}) {
+      StepReport report{};
+      report.halted = halted;
+      const Tensor there = copy_to(cuda, TensorView(&report, {sizeof(report)}, DType::U8));
+      keep_step(on.ctx(), {reinterpret_cast<const StepReport*>(there.view.data), from.view, to.view});
+      on.ctx().stream.synchronize();
+      const Tensor got = copy_to(Device::cpu(), to.view);
+      for (std::int64_t i = 0; i < n; ++i)
+        ASSERT_EQ(got.view.as<std::uint8_t>()[i], halted ? 0 : numbers.view.as<std::uint8_t>()[i])
+            << i << " of " << n;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace rt::testing

@@ -93,6 +93,19 @@ TEST_P(StepControl, SoDoesABadGradient) {
   EXPECT_EQ(control_.scalars.halted, 0u);
 }
 
+TEST_P(StepControl, KeepsWhatGoodStepsLeave) {
+  rt::Workspace ws(rt::Device::cpu(), GetParam(), 0, 0, 0);
+  rt::Tensor from({48}, DType::U8), to({48}, DType::U8);
+  for (int i = 0; i < 48; ++i) from.view.as<std::uint8_t>()[i] = static_cast<std::uint8_t>(i + 1);
+  control_.step({1}, NAN, 1);
+  rt::keep_step(ws.ctx(), {&control_.report, from.view, to.view});
+  for (int i = 0; i < 48; ++i) ASSERT_EQ(to.view.as<std::uint8_t>()[i], 0) << i;
+  control_.report = {};
+  control_.step({1}, 4);
+  rt::keep_step(ws.ctx(), {&control_.report, from.view, to.view});
+  for (int i = 0; i < 48; ++i) ASSERT_EQ(to.view.as<std::uint8_t>()[i], i + 1) << i;
+}
+
 INSTANTIATE_TEST_SUITE_P(All, StepControl, ::testing::Values(Impl::Ref, Impl::Cpu),
                          [](const auto& impl) { return std::string(rt::name(impl.param)); });
 

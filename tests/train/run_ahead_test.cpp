@@ -44,7 +44,12 @@ class RunAhead : public ::testing::Test {
     return RunConfig::parse(toy_config(temp_.path(), temp_.path() / run, steps, extra), run);
   }
   static std::string bits(const fs::path& checkpoint) {
-    return file_bytes(checkpoint / "model.safetensors") + file_bytes(checkpoint / "optimizer.safetensors");
+    return file_bytes(checkpoint / "model.safetensors") + file_bytes(checkpoint / "optimizer.safetensors") +
+           file_bytes(checkpoint / "recurrent.safetensors");
+  }
+  static void carry(RunConfig& c) {
+    c.data.order = config::Order::Sequential;
+    c.data.document_state = config::DocumentState::Carry;
   }
   // The bits after `steps` steps, each waited for.
   std::string waited_for(const RunConfig& c, std::uint64_t steps) const {
@@ -61,6 +66,7 @@ TEST_F(RunAhead, ChangesNoBit) {
   const auto with_bf16_moments = [&](const std::string& run) {
     RunConfig c = config(run);
     c.optimizer.moments = DType::BF16;
+    carry(c);
     return c;
   };
   const std::string want = waited_for(with_bf16_moments("waits"), kSteps);
@@ -111,6 +117,7 @@ TEST_F(RunAhead, ThePlanIsWhatTheDeviceHolds) {
   for (const DType moments : {DType::F32, DType::BF16}) {
     RunConfig c = config(std::string(name(moments)));
     c.optimizer.moments = moments;
+    if (moments == DType::BF16) carry(c);
     Trainer trainer(c);
     for (int i = 0; i < 3; ++i) trainer.give();
     EXPECT_EQ(emu::device_bytes() - before, trainer.plan().total());
@@ -122,6 +129,7 @@ TEST_F(RunAhead, ABadStepStopsAllThatWereGivenAfterIt) {
   const auto diverge = [&](const std::string& name, bool ahead) {
     RunConfig c = config(name);
     c.optimizer.lr = 1e30;
+    carry(c);
     ahead ? be_lazy() : be_quick();
     Trainer trainer(c);
     std::string said;

@@ -72,7 +72,7 @@ class Counted final : public Objective {
 // A model in training. Two of these start from the same weights.
 class Toy {
  public:
-  explicit Toy(bool graphs, DType compute = DType::F32) : Toy(graphs, compute, measured(compute)) {}
+  explicit Toy(bool record, DType compute = DType::F32) : Toy(record, compute, measured(compute)) {}
 
   std::vector<double> run(const HostBatch& batch, bool first, double scale = kScale) {
     return stepper->run(batch.view(), scale, first);
@@ -85,6 +85,12 @@ class Toy {
         losses.push_back(sum);
     }
     return losses;
+  }
+  // From now on with state that is handed on, between steps of `sequences` in micro-batches of `rows`.
+  CarriedState& carry(std::int64_t sequences, std::int64_t rows) {
+    carried = std::make_unique<CarriedState>(ws->ctx(), model, store.types().compute, sequences, rows);
+    stepper = std::make_unique<MicroStepper>(ws->ctx(), *objective, store, graphs, kSequences, carried.get());
+    return *carried;
   }
   void update(std::uint64_t number) { updates->give(1e-3, number + 1, {}); }
   std::vector<std::vector<double>> gradients() {
@@ -101,9 +107,11 @@ class Toy {
 
   ParamStore store;
   LanguageModel model;
+  bool graphs;
   std::unique_ptr<Workspace> ws;
   std::unique_ptr<Counted> objective;
   std::unique_ptr<AdamW> optimizer;
+  std::unique_ptr<CarriedState> carried;
   std::unique_ptr<MicroStepper> stepper;
   std::unique_ptr<Update> updates;
 
@@ -118,7 +126,8 @@ class Toy {
     store.allocate(MemoryMode::Measure);
     Counted objective(model, plan.ctx());
     AdamW optimizer(store, {}, MemoryMode::Measure);
-    MicroStepper stepper(plan.ctx(), objective, store, true, kSequences);
+    CarriedState carried(plan.ctx(), model, compute, 6, 3);
+    MicroStepper stepper(plan.ctx(), objective, store, true, kSequences, &carried);
     Update updates(plan.ctx(), store, optimizer, 0);
     for (int call = 0; call < 3; ++call) {
       EXPECT_TRUE(stepper.run(HostBatch(3, 16, 0).view(), kScale, true).empty());
@@ -128,8 +137,8 @@ class Toy {
     return {plan.saved().high_water(), plan.scratch().high_water(), plan.grads().high_water()};
   }
 
-  Toy(bool graphs, DType compute, const Sizes& sizes)
-      : store(device(), {DType::F32, compute}), model(toy_spec().resolve(), store.root()) {
+  Toy(bool record, DType compute, const Sizes& sizes)
+      : store(device(), {DType::F32, compute}), model(toy_spec().resolve(), store.root()), graphs(record) {
     store.allocate();
     store.initialize(Rng{1, 0});
     std::uint64_t stream = 0;

@@ -31,8 +31,11 @@ struct Score {
 // that of the request alone, but for rounding. The model must outlive it.
 class Scorer {
  public:
+  static constexpr std::int64_t kRows = 32;
   // `rows`: texts read at once, which bounds memory; at most 64 tokens of each are in flight.
-  Scorer(const LanguageModel& model, Impl impl, DType compute, std::int64_t rows = 32);
+  Scorer(const LanguageModel& model, Impl impl, DType compute, std::int64_t rows = kRows);
+  // What score() takes at most, beside the model. A store in MemoryMode::Measure will do.
+  static std::size_t bytes(const LanguageModel& model, Impl impl, DType compute, std::int64_t rows = kRows);
 
   // Result [i][j] is of request i, continuation j. Empty when `stop`, if set, becomes true. `progress` gets
   // (requests done, requests); may be empty. `greedy` false: Score::greedy is not found out, which is faster.
@@ -60,6 +63,8 @@ class Scorer {
                   bool greedy, std::vector<std::vector<Score>>& scores);
   State read_contexts(std::span<const ScoreRequest> requests, std::span<const std::size_t> batch);
   State empty_state(std::int64_t rows) const;
+  DType dtype_of(const StateField& field) const;
+  void measure(Workspace& workspace, std::int64_t rows, std::int64_t T, State& state);
   // Adds to `rows` what the targets of each score; the state moves on.
   void read(const Piece& piece, State& state, bool greedy, std::span<Score> rows);
   void forward(ExecContext& ctx, const Piece& piece, State& state, bool greedy, std::span<Score> rows);

@@ -32,12 +32,21 @@ struct StepControlOuts {
   StepReport* report;    // all zero before the first step
 };
 
+// What a step leaves for the next one beside weights and moments: to = from, unless `report` is of a bad
+// step.
+struct KeepStepArgs {
+  const StepReport* report;
+  TensorView from, to;  // (n) U8, contiguous, from addresses that 16 divides, as it does n
+};
+
 struct StepControlKernels {
   void (*forward)(ExecContext&, const StepControlArgs&, const StepControlOuts&) = nullptr;
+  void (*keep)(ExecContext&, const KeepStepArgs&) = nullptr;
 };
 const OpTable<StepControlKernels>& step_control_table();
 
 void step_control(ExecContext& ctx, const StepControlArgs& args, const StepControlOuts& outs);
+void keep_step(ExecContext& ctx, const KeepStepArgs& args);
 
 // Of all implementations, once the losses are summed: the same double arithmetic.
 RT_HOST_DEVICE inline void decide_step(const StepReport& found, double clip, const StepControlOuts& o) {
@@ -53,9 +62,11 @@ RT_HOST_DEVICE inline void decide_step(const StepReport& found, double clip, con
 
 namespace ref {
 void step_control(ExecContext&, const StepControlArgs&, const StepControlOuts&);
-}
+void keep_step(ExecContext&, const KeepStepArgs&);
+}  // namespace ref
 namespace cuda {
 RT_CUDA void step_control(ExecContext&, const StepControlArgs&, const StepControlOuts&);
-}
+RT_CUDA void keep_step(ExecContext&, const KeepStepArgs&);
+}  // namespace cuda
 
 }  // namespace rt

@@ -7,6 +7,7 @@
 #include "rt/core/graph.h"
 #include "rt/nn/param_store.h"
 #include "rt/train/batch_feed.h"
+#include "rt/train/carried_state.h"
 #include "rt/train/objective.h"
 
 namespace rt {
@@ -28,11 +29,13 @@ std::vector<double> micro_step(ExecContext& ctx, Objective& objective, const Bat
 class MicroStepper {
  public:
   // `sequences`: the most whose losses are kept, those of an optimizer step. A dry run of ctx counts memory.
-  MicroStepper(ExecContext& ctx, Objective& objective, ParamStore& store, bool graphs,
-               std::int64_t sequences);
+  // `carried`: the state that sequences start from and leave; null: from none.
+  MicroStepper(ExecContext& ctx, Objective& objective, ParamStore& store, bool graphs, std::int64_t sequences,
+               CarriedState* carried = nullptr);
   // Gives one micro-step to the device, which it waits for no more than BatchFeed does; `batch` is then free
-  // for reuse. `first`: of its optimizer step, when gradients are overwritten and not added to.
-  void give(const BatchView& batch, double grad_scale, bool first);
+  // for reuse. `first`: of its optimizer step, when gradients are overwritten and not added to. `continues`:
+  // from the carried state.
+  void give(const BatchView& batch, double grad_scale, bool first, bool continues = false);
   // (n) on the device: the loss sums of all that was given since the last call, in order. Valid until more is
   // given.
   TensorView take_losses();
@@ -67,8 +70,10 @@ class MicroStepper {
   bool graphs_;
   BatchFeed feed_;
   std::array<Kind, 2> kinds_;
-  Tensor ones_;  // (sequences) what losses are seeded with
-  Tensor kept_;  // (sequences) loss sums
+  CarriedState* carried_;
+  int micro_ = 0;  // of its optimizer step
+  Tensor ones_;    // (sequences) what losses are seeded with
+  Tensor kept_;    // (sequences) loss sums
   std::int64_t kept_count_ = 0;
 };
 

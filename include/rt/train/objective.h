@@ -1,4 +1,6 @@
 #pragma once
+#include <span>
+
 #include "rt/data/loader.h"
 #include "rt/nn/language_model.h"
 
@@ -9,6 +11,9 @@ struct BatchView {
   TensorView tokens;   // (B, T) I32
   TensorView targets;  // (B, T) I32, -1 ignored
   TensorView reset;    // (B, T) U8, may be empty
+  // By LanguageModel::state_fields(): what the sequences start from, none for zeros; and where to put what
+  // they end with, if anywhere.
+  std::span<const TensorView> state = {}, state_after = {};
 };
 BatchView view_of(const data::Batch& batch);  // valid while the batch is
 
@@ -18,6 +23,7 @@ class Objective {
   virtual ~Objective() = default;
   // (B) sums over each sequence's counted tokens, accumulation dtype. On a recording tape the gradients that
   // a seed of ones yields are those of grad_scale * sum(result).
+  // batch.state_after is filled; no gradient comes through it.
   virtual Var loss(Tape& tape, const BatchView& batch, double grad_scale) = 0;
 };
 

@@ -21,6 +21,8 @@ struct Plan {
   std::size_t optimizer = 0;
   std::size_t saved = 0, scratch = 0, grad_pool = 0;  // the arenas
   std::size_t batches = 0;                            // token buffers and what a step leaves for its update
+  std::size_t carried = 0;                            // recurrent state between steps
+  std::size_t tasks = 0;                              // of eval.tasks: while they run, beside all else
   std::size_t data = 0;     // token files, as the next on the CPU only: mapped, and resident once read
   std::size_t program = 0;  // code, libraries and threads, as resident when the plan was made
   std::vector<AllocRecord> saved_peak, scratch_peak;  // by name, largest first
@@ -28,7 +30,8 @@ struct Plan {
   double flops_per_token = 0;  // 6 per active parameter, plus the scan: 40 N^2 per head and layer
 
   std::size_t total() const {
-    return weights + gradients + optimizer + saved + scratch + grad_pool + batches + data + program;
+    return weights + gradients + optimizer + saved + scratch + grad_pool + batches + carried + tasks + data +
+           program;
   }
 };
 

@@ -5,6 +5,9 @@
 
 namespace rt {
 
+// Whether every sequence of a step reads on where it ended in the step before: data::Order::Streams.
+bool carries_state(const RunConfig& config);
+
 // The loader that the config's data and batch sections describe. Exit::Config when epochs_max of the sources
 // ends the data before the budget ends the run.
 data::Loader run_loader(const RunConfig& config, const Corpus& corpus, std::int64_t micro_sequences);

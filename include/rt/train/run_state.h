@@ -4,6 +4,7 @@
 
 #include "rt/data/tokenizer.h"
 #include "rt/optim/optimizer.h"
+#include "rt/train/carried_state.h"
 
 namespace rt {
 
@@ -17,15 +18,17 @@ struct RunProgress {
 };
 
 // Writes root/step-N: model.safetensors (masters, official names), optimizer.safetensors, state.json,
-// tokenizer.json, config.yaml, manifest.json. Durable when it returns. Throws Exit::Checkpoint; earlier
-// checkpoints stay as they were.
+// tokenizer.json, config.yaml, manifest.json and, unless `carried` is null, recurrent.safetensors. Durable
+// when it returns. Throws Exit::Checkpoint; earlier checkpoints stay as they were.
 std::filesystem::path save_run(const std::filesystem::path& root, const RunProgress& progress,
                                const std::string& config, ParamStore& store, Optimizer& optimizer,
-                               const data::Tokenizer& tokenizer);
+                               const CarriedState* carried, const data::Tokenizer& tokenizer);
 
 // Reads a verified checkpoint back, to the bit. `store` and `optimizer` must have been made for the same
 // model.
 RunProgress load_run(const std::filesystem::path& dir, ParamStore& store, Optimizer& optimizer);
+// The state of a checkpoint of the same data in the same order.
+void load_carried(const std::filesystem::path& dir, CarriedState& carried);
 RunProgress read_progress(const std::filesystem::path& dir);
 
 }  // namespace rt

@@ -91,6 +91,7 @@ class Trainer {
   std::unique_ptr<Objective> objective_;
   std::unique_ptr<AdamW> optimizer_;
   std::unique_ptr<Workspace> workspace_;
+  std::unique_ptr<CarriedState> carried_;  // null: every sequence starts from empty state
   std::unique_ptr<MicroStepper> stepper_;
   std::unique_ptr<Update> update_;
   std::unique_ptr<data::Loader> loader_;

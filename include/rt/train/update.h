@@ -23,7 +23,8 @@ class Update {
   void give(double lr, std::uint64_t t, const TensorView& losses);
   // Of the last step given, or of the first bad one. Waits for the device.
   StepReport read();
-  void forget();  // what was bad: the next step updates again
+  const StepReport* report() const { return &memory_->report; }  // on the device
+  void forget();                                                 // what was bad: the next step updates again
   std::size_t device_bytes() const;
 
   static constexpr int kStepsAhead = 2;

@@ -1,5 +1,7 @@
 #include "rt/ops/step_control.h"
 
+#include <cstring>
+
 namespace rt::ref {
 
 void step_control(ExecContext& ctx, const StepControlArgs& a, const StepControlOuts& o) {
@@ -12,6 +14,11 @@ void step_control(ExecContext& ctx, const StepControlArgs& a, const StepControlO
     if (found.bad_loss < 0 && !std::isfinite(loss)) found.bad_loss = i;
   }
   decide_step(found, a.clip, o);
+}
+
+void keep_step(ExecContext& ctx, const KeepStepArgs& a) {
+  if (ctx.dry_run || a.report->halted != 0) return;
+  std::memcpy(a.to.data, a.from.data, a.from.nbytes());
 }
 
 }  // namespace rt::ref

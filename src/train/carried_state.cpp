@@ -1,0 +1,123 @@
+#include "rt/train/carried_state.h"
+
+#include "rt/core/device_api.h"
+#include "rt/core/error.h"
+#include "rt/core/host.h"
+
+namespace rt {
+namespace {
+
+constexpr std::size_t kAlignment = 256;  // of the tensors in a block, as of allocations
+
+std::size_t padded(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+DType dtype_in(const StateField& field, DType compute, const ExecContext& ctx) {
+  return field.accumulation ? accum_dtype(ctx) : compute;
+}
+
+}  // namespace
+
+CarriedState::CarriedState(ExecContext& ctx, const LanguageModel& model, DType compute,
+                           std::int64_t sequences, std::int64_t micro_sequences)
+    : ctx_(ctx),
+      layout_(model.state_fields(micro_sequences)),
+      compute_(compute),
+      micro_batches_(sequences / micro_sequences),
+      rows_(micro_sequences) {
+  RT_CHECK(sequences % micro_sequences == 0, "carried state: {} sequences in micro-batches of {}", sequences,
+           micro_sequences);
+  std::size_t bytes = 0;
+  for (const StateField& field : layout_)
+    bytes += padded(static_cast<std::size_t>(field.shape.numel()) * size_of(dtype_in(field, compute, ctx)));
+  const Shape shape{micro_batches_, static_cast<std::int64_t>(bytes)};
+  if (ctx.dry_run) {
+    now_.view = next_.view = untouchable(shape, DType::U8, ctx.device);
+  } else {
+    now_ = Tensor(shape, DType::U8, ctx.device);
+    next_ = Tensor(shape, DType::U8, ctx.device);
+  }
+}
+
+std::vector<TensorView> CarriedState::in_block(const TensorView& block) const {
+  std::vector<TensorView> views;
+  std::byte* at = block.data;
+  for (const StateField& field : layout_) {
+    views.emplace_back(at, field.shape, dtype_in(field, compute_, ctx_), block.device);
+    at += padded(views.back().nbytes());
+  }
+  return views;
+}
+
+TensorView CarriedState::block_of(const TensorView& blocks, int micro) const {
+  RT_CHECK(micro >= 0 && micro < micro_batches_, "carried state: micro-batch {} of {}", micro,
+           micro_batches_);
+  return blocks.slice(0, micro, micro + 1);
+}
+
+CarriedState::Staged CarriedState::stage(int micro, bool continues) {
+  const TensorView from = block_of(now_.view, micro);
+  Staged staged;
+  staged.block = ctx_.saved.alloc(from.shape, DType::U8, "recurrent state");
+  staged.block_after = ctx_.saved.alloc(from.shape, DType::U8, "recurrent state");
+  staged.before = in_block(staged.block);
+  staged.after = in_block(staged.block_after);
+  if (ctx_.dry_run) return staged;
+  if (continues) {
+    copy(staged.block, from, ctx_.stream);
+  } else {
+    device_api(ctx_.device.kind).fill(staged.block.data, 0, staged.block.nbytes(), ctx_.stream.native());
+  }
+  return staged;
+}
+
+void CarriedState::put(int micro, const Staged& staged) {
+  if (!ctx_.dry_run) copy(block_of(next_.view, micro), staged.block_after, ctx_.stream);
+}
+
+void CarriedState::keep(const StepReport* report) { keep_step(ctx_, {report, next_.view, now_.view}); }
+
+std::vector<CarriedState::Field> CarriedState::fields() const {
+  std::vector<Field> all;
+  for (const StateField& field : layout_) {
+    Shape shape = field.shape;
+    shape[0] = rows_ * micro_batches_;
+    all.push_back({field.name, Tensor(shape, dtype_in(field, compute_, ctx_))});
+  }
+  return all;
+}
+
+void CarriedState::for_each_part(
+    const std::vector<Field>& fields, const TensorView& blocks,
+    const std::function<void(const TensorView& part, const TensorView& place)>& visit) const {
+  for (int micro = 0; micro < micro_batches_; ++micro) {
+    const std::vector<TensorView> places = in_block(block_of(blocks, micro));
+    for (std::size_t f = 0; f < places.size(); ++f)
+      visit(fields[f].value.view.slice(0, micro * rows_, (micro + 1) * rows_), places[f]);
+  }
+}
+
+std::vector<CarriedState::Field> CarriedState::read() const {
+  const HostTensor blocks(now_.view);
+  std::vector<Field> all = fields();
+  for_each_part(all, blocks.view(),
+                [](const TensorView& part, const TensorView& place) { copy(part, place); });
+  return all;
+}
+
+void CarriedState::write(const std::function<void(const std::string& name, const TensorView& value)>& fill) {
+  const HostTensor blocks(now_.view);
+  const std::vector<Field> all = fields();
+  for (const Field& field : all) fill(field.name, field.value.view);
+  for_each_part(all, blocks.view(),
+                [](const TensorView& part, const TensorView& place) { copy(place, part); });
+  blocks.write_back();
+}
+
+std::size_t CarriedState::file_bytes() const {
+  std::size_t bytes = 0;
+  for (const StateField& field : layout_)
+    bytes += static_cast<std::size_t>(field.shape.numel()) * size_of(dtype_in(field, compute_, ctx_));
+  return bytes * static_cast<std::size_t>(micro_batches_);
+}
+
+}  // namespace rt
