@@ -39,8 +39,12 @@ if [ ${#files[@]} = 0 ]; then
   say "[tidy] no compiled file to look at"
   exit 0
 fi
-# The database is g++'s: clang does not know all of its warning names.
+# The database is g++'s: clang does not know all of its warning names, and cannot read its precompiled headers. Without
+# them a file must include what it uses.
+own=$(mktemp -d)
+trap 'rm -rf "$own"' EXIT
+sed 's/-include [^ ]*cmake_pch\.hxx//; s/-Winvalid-pch//; s/-fpch-preprocess//' "$database" >"$own/compile_commands.json"
 printf '%s\0' "${files[@]}" | xargs -0 -n 1 -P "$(nproc)" \
-  clang-tidy -p "build/$preset" --quiet --extra-arg=-Wno-unknown-warning-option \
+  clang-tidy -p "$own" --quiet --extra-arg=-Wno-unknown-warning-option \
   2> >(grep -v ' warnings\{0,1\} generated' >&2)
 say "[tidy] ${#files[@]} files"

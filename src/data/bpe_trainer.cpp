@@ -1,11 +1,11 @@
 #include "rt/data/bpe_trainer.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "data/block_pipeline.h"
 #include "data/document_sink.h"
 #include "data/hf_json.h"
+#include "data/json.h"
 #include "data/pair_merger.h"
 #include "data/splitter.h"
 #include "data/windows.h"
@@ -93,7 +93,7 @@ std::string to_json(const BpeTrainOptions& options, const std::vector<std::strin
                    {"ignore_merges", false},
                    {"vocab", std::move(vocab)},
                    {"merges", std::move(merges)}};
-  return json.dump(1) + "\n";
+  return json_text(json, 1) + "\n";
 }
 
 }  // namespace

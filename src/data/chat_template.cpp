@@ -1,7 +1,6 @@
 #include "rt/data/chat_template.h"
 
-#include <nlohmann/json.hpp>
-
+#include "data/json.h"
 #include "rt/core/error.h"
 
 namespace rt::data {
@@ -73,7 +72,7 @@ std::vector<ChatMessage> parse_chat(std::string_view line, std::string& why) {
   std::vector<ChatMessage> messages;
   nlohmann::json json;
   try {
-    json = nlohmann::json::parse(line);
+    json = parse_json<nlohmann::json>(line);
   } catch (const nlohmann::json::parse_error& e) {
     why = format("not valid JSON near column {}", e.byte);
     return {};

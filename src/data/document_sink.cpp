@@ -1,7 +1,6 @@
 #include "data/document_sink.h"
 
-#include <nlohmann/json.hpp>
-
+#include "data/json.h"
 #include "rt/core/error.h"
 
 namespace rt::data {
@@ -17,11 +16,11 @@ std::string JobPosition::to_text() const {
   const Json json = {{"file", place.file},     {"offset", place.offset}, {"inside", place.inside},
                      {"skip", skip},           {"lines", lines},         {"empty_documents", empty_documents},
                      {"bad_lines", bad_lines}, {"first_bad_lines", bad}};
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);  // a path may be in any encoding
+  return json_text(json, -1, BadUtf8::Replace);  // a path may be in any encoding
 }
 
 JobPosition JobPosition::from_text(const std::string& text) {
-  const Json json = Json::parse(text);
+  const Json json = parse_json<Json>(text);
   JobPosition p;
   p.place = {json.at("file").get<std::size_t>(), json.at("offset").get<std::uint64_t>(),
              json.at("inside").get<bool>()};

@@ -1,9 +1,9 @@
 #include "data/hf_json.h"
 
-#include <nlohmann/json.hpp>
 #include <unordered_map>
 
 #include "data/bpe_tokenizer.h"
+#include "data/json.h"
 #include "rt/core/error.h"
 
 namespace rt::data {
@@ -40,7 +40,7 @@ class Reader {
 
   void set_token(BpeSpec& spec, const std::string& text, const Json& id) const {
     if (!id.is_number_integer() || id.get<std::int64_t>() < 0 || id.get<std::int64_t>() >= kMaxId) {
-      refuse("token {} has no id in [0, {})", Json(text).dump(), kMaxId);
+      refuse("token {} has no id in [0, {})", json_text(Json(text)), kMaxId);
     }
     const auto i = id.get<std::size_t>();
     if (i >= spec.tokens.size()) spec.tokens.resize(i + 1);
@@ -55,7 +55,7 @@ class Reader {
     for (const char* key : {"dropout", "continuing_subword_prefix", "end_of_word_suffix"}) {
       const Json value = model.value(key, Json());
       if (!value.is_null() && value != "" && value != 0.0)
-        unsupported(std::string("model.") + key, value.dump());
+        unsupported(std::string("model.") + key, json_text(value));
     }
     spec.whole_first = model.value("ignore_merges", false);
     for (const auto& [text, id] : model.at("vocab").items()) {
@@ -70,7 +70,8 @@ class Reader {
 
   std::int32_t id_of(const std::string& text, std::size_t merge) const {
     const auto found = ids_.find(text);
-    if (found == ids_.end()) refuse("model.merges.{}: {} is not in the vocabulary", merge, Json(text).dump());
+    if (found == ids_.end())
+      refuse("model.merges.{}: {} is not in the vocabulary", merge, json_text(Json(text)));
     return found->second;
   }
 
@@ -87,7 +88,7 @@ class Reader {
         const auto text = merge.get<std::string>();
         const std::size_t blank = text.find(' ');
         if (blank == std::string::npos || text.find(' ', blank + 1) != std::string::npos) {
-          refuse("model.merges.{}: {} is not a pair", i, merge.dump());
+          refuse("model.merges.{}: {} is not a pair", i, json_text(merge));
         }
         left = text.substr(0, blank);
         right = text.substr(blank + 1);
@@ -158,7 +159,7 @@ class Reader {
     if (!isolated && !(behavior == "Removed" && invert)) {
       unsupported("pre_tokenizer Split with behavior", behavior + (invert ? ", inverted" : ""));
     }
-    if (!pattern.contains("Regex")) unsupported("pre_tokenizer Split by", pattern.dump());
+    if (!pattern.contains("Regex")) unsupported("pre_tokenizer Split by", json_text(pattern));
     auto splitter = make_splitter(pattern.at("Regex").get<std::string>(), where_);
     if (!isolated && splitter->cut() != Splitter::Cut::Words) {
       unsupported("pre_tokenizer Split with behavior", "Removed of an unknown pattern");
@@ -177,7 +178,7 @@ std::unique_ptr<Tokenizer> hf_from_json(nlohmann::json json, std::string_view wh
   try {
     BpeSpec spec = Reader(json, where).read();
     json["truncation"] = json["padding"] = nullptr;
-    spec.json = json.dump();
+    spec.json = json_text(json);
     return make_bpe_tokenizer(std::move(spec));
   } catch (const nlohmann::json::exception& e) {
     fail(Exit::Data, "{}: not a tokenizer.json of Hugging Face: {}", where, e.what());

@@ -1,9 +1,8 @@
 #include "data/index_file.h"
 
-#include <nlohmann/json.hpp>
-
 #include "data/hash.h"
 
+#include "data/json.h"
 #include "data/output_file.h"
 #include "data/shard_format.h"
 #include "rt/core/error.h"
@@ -47,7 +46,7 @@ std::uint64_t check_tail(std::string_view text, const std::string& path) {
 // The text of the tokenizer: embedded, or in a file beside the index whose hash is the fingerprint.
 std::string stored_tokenizer(const nlohmann::ordered_json& json, std::uint64_t fingerprint,
                              const std::filesystem::path& index) {
-  if (!json.contains("file")) return json.dump();
+  if (!json.contains("file")) return json_text(json);
   const std::string file = json.at("file").get<std::string>();
   if (file != kTokenizerName) {
     fail(Exit::Data, "{}: the tokenizer's file is called '{}', not {}", index.string(), file, kTokenizerName);
@@ -101,7 +100,7 @@ std::string index_to_text(const Index& index, const TokenizerRecord& tokenizer) 
   if (has_own_file(tokenizer)) {
     json["tokenizer"] = {{"type", tokenizer.type}, {"file", kTokenizerName}};
   } else {
-    json["tokenizer"] = nlohmann::ordered_json::parse(tokenizer.json);
+    json["tokenizer"] = parse_json<nlohmann::ordered_json>(tokenizer.json);
   }
   json["tokenizer_fingerprint"] = hex16(tokenizer.fingerprint);
   json["vocab"] = tokenizer.vocab;
@@ -113,7 +112,7 @@ std::string index_to_text(const Index& index, const TokenizerRecord& tokenizer) 
     json["shards"].push_back(
         {{"file", s.file}, {"tokens", s.tokens}, {"documents", s.documents}, {"xxh3", hex16(s.xxh3)}});
   }
-  std::string body = json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  std::string body = json_text(json, 2, BadUtf8::Replace);
   body.resize(body.size() - 2);  // without the closing "\n}"
   return body + std::string(kTailHead) + hex16(xxh3(body)) + std::string(kTailEnd);
 }
@@ -140,7 +139,7 @@ Index read_index(const std::filesystem::path& dir) {
   Index index;
   index.checksum = check_tail(file.text(), path);
   try {
-    parse_body(nlohmann::ordered_json::parse(file.text()), path, index);
+    parse_body(parse_json<nlohmann::ordered_json>(file.text()), path, index);
   } catch (const nlohmann::json::exception& e) {
     fail(Exit::Data, "{}: not a token index: {}", path, e.what());
   }

@@ -1,9 +1,9 @@
 #include "data/journal.h"
 
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "data/hash.h"
+#include "data/json.h"
 
 namespace rt::data {
 namespace fs = std::filesystem;
@@ -13,7 +13,7 @@ using Json = nlohmann::ordered_json;
 
 std::string line_of(const Json& json) {
   // A path in a position may be in any encoding; it is shown there, not used.
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return json_text(json, -1, BadUtf8::Replace);
 }
 
 std::string line_of(const FinishedShard& f) {
@@ -21,6 +21,7 @@ std::string line_of(const FinishedShard& f) {
                   {"tokens", f.shard.tokens},
                   {"documents", f.shard.documents},
                   {"xxh3", f.shard.xxh3},
+                  {"mask", f.mask},
                   {"position", f.position}});
 }
 
@@ -29,8 +30,8 @@ bool parse_line(const std::string& text, std::uint64_t& hash, Json& json) {
   if (text.size() < 17) return false;
   const std::string body = text.substr(0, text.size() - 17);
   hash = xxh3(body, hash);
-  if (text.substr(body.size()) != " " + hex16(hash)) return false;
-  json = Json::parse(body, nullptr, false);
+  if (text.substr(body.size() + 1) != hex16(hash) || text[body.size()] != ' ') return false;
+  json = try_json<Json>(body);
   return json.is_object();
 }
 
@@ -49,7 +50,8 @@ JournalContent read_journal(const fs::path& dir) {
       content.shards.push_back(
           {{json.at("file").get<std::string>(), json.at("tokens").get<std::uint64_t>(),
             json.at("documents").get<std::uint64_t>(), json.at("xxh3").get<std::uint64_t>()},
-           json.at("position").get<std::string>()});
+           json.at("position").get<std::string>(),
+           json.value("mask", std::uint64_t{0})});
     }
   }
   return content;

@@ -14,7 +14,8 @@ inline constexpr char kJournalName[] = ".journal";
 // A shard that is complete, and where the job was when it became so.
 struct FinishedShard {
   ShardEntry shard;
-  std::string position;  // the job's own words
+  std::string position;    // the job's own words
+  std::uint64_t mask = 0;  // xxh3 of its ShardMask's file; 0: it has none
 };
 
 // The file by which a killed job goes on: one line says which job, one line each finished shard. Every line

@@ -1,11 +1,11 @@
 #include "rt/data/prepare.h"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "data/block_pipeline.h"
 #include "data/document_sink.h"
 #include "data/hash.h"
+#include "data/json.h"
 #include "rt/core/error.h"
 #include "rt/core/parallel.h"
 
@@ -35,10 +35,9 @@ class WriterTarget final : public DocumentTarget {
     if (skip_ == 0) writer_.begin_document();
   }
   void take_ids(std::span<const std::int32_t> ids, std::span<const std::uint8_t> trained) override {
-    if (!trained.empty()) return writer_.append(ids, trained);  // of a job that is never resumed
-    const std::uint64_t known = std::min<std::uint64_t>(skip_, ids.size());
+    const auto known = static_cast<std::size_t>(std::min<std::uint64_t>(skip_, ids.size()));
     skip_ -= known;
-    writer_.append(ids.subspan(static_cast<std::size_t>(known)));
+    writer_.append(ids.subspan(known), trained.empty() ? trained : trained.subspan(known));
   }
   std::size_t take_text(std::string_view text, bool last, std::uint64_t base) override {
     ids_.clear();
@@ -114,19 +113,19 @@ std::string job_name(const InputList& list, const Tokenizer& tokenizer, const Pr
                                   o.end_with_newline,
                                   o.separator ? nlohmann::json(hex16(xxh3(*o.separator))) : nlohmann::json(),
                                   o.longest_line,
+                                  o.chat ? static_cast<int>(*o.chat) + 1 : 0,
                                   o.writer.shard_tokens,
                                   o.writer.shard_documents,
                                   hex16(xxh3(o.writer.description))};
-  using Replace = nlohmann::json::error_handler_t;
   const nlohmann::json name = {{"inputs", hex16(list.fingerprint())},
-                               {"options", hex16(xxh3(options.dump(-1, ' ', false, Replace::replace)))},
+                               {"options", hex16(xxh3(json_text(options, -1, BadUtf8::Replace)))},
                                {"tokenizer", hex16(tokenizer.fingerprint())}};
-  return name.dump();
+  return json_text(name);
 }
 
 std::string difference(const std::string& one, const std::string& other) {
   std::string names;
-  const auto a = nlohmann::json::parse(one), b = nlohmann::json::parse(other, nullptr, false);
+  const auto a = parse_json<nlohmann::json>(one), b = try_json<nlohmann::json>(other);
   for (const auto& [key, value] : a.items()) {
     if (!b.is_object() || b.value(key, "") != value) names += (names.empty() ? "" : " and ") + key;
   }
@@ -178,9 +177,8 @@ PrepareReport write_tokens(const InputList& list, const fs::path& output, const 
   report.tokenizer_json = tokenizer.to_json();
   const std::string job = job_name(list, tokenizer, options);
   const DocumentSink* running = nullptr;
-  // Conversations have a loss mask, which is not kept shard by shard: they start over.
-  WriterJob resumable{job, [&] { return running->position().to_text(); }};
-  TokenSetWriter writer(output, tokenizer, options.writer, options.chat ? WriterJob{} : std::move(resumable));
+  TokenSetWriter writer(output, tokenizer, options.writer,
+                        {job, [&] { return running->position().to_text(); }});
   const JobPosition from = starting_point(writer, job, output, options);
   report.resumed_tokens = writer.tokens();
   WriterTarget target(writer, tokenizer, from.skip);
@@ -206,7 +204,7 @@ PrepareReport write_tokens(const InputList& list, const fs::path& output, const 
            output.string(), output.string());
     }
     writer.finish();
-  } catch (const Error& e) { fail_unfinished(e, options.chat ? 0 : writer.finished_shards(), output); }
+  } catch (const Error& e) { fail_unfinished(e, writer.finished_shards(), output); }
   return report;
 }
 

@@ -1,9 +1,9 @@
 #include "data/sentencepiece_tokenizer.h"
 
 #include <charconv>
-#include <nlohmann/json.hpp>
 
 #include "data/base64.h"
+#include "data/json.h"
 #include "data/token_table.h"
 #include "rt/core/error.h"
 
@@ -28,7 +28,7 @@ std::string bytes_of(const sentencepiece::SentencePieceProcessor& model, int id)
     return std::string(1, static_cast<char>(value));
   }
   for (std::size_t at = 0; (at = piece.find(kBlank, at)) != std::string::npos;)
-    piece.replace(at, kBlank.size(), " ");
+    piece.replace(at, kBlank.size(), 1, ' ');
   return piece;
 }
 
@@ -47,7 +47,7 @@ class SentencePieceTokenizer final : public Tokenizer {
     nlohmann::ordered_json json;
     json["type"] = "sentencepiece";
     json["model"] = base64_encode(serialized_);
-    return json.dump();
+    return json_text(json);
   }
   std::size_t encode_some(std::string_view text, bool last, std::uint64_t base,
                           std::vector<std::int32_t>& out) const override {

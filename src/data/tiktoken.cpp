@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <unordered_map>
 
 #include "data/base64.h"
 #include "data/bpe_tokenizer.h"
+#include "data/json.h"
 #include "data/lines.h"
 #include "rt/core/error.h"
 
@@ -99,7 +99,7 @@ std::unique_ptr<Tokenizer> build(std::vector<std::string> tokens, const std::str
     tokens[i] = text;
   }
   spec.tokens = std::move(tokens);
-  spec.json = json.dump();
+  spec.json = json_text(json);
   return make_bpe_tokenizer(std::move(spec));
 }
 

@@ -10,6 +10,7 @@
 #include "data/index_file.h"
 #include "data/journal.h"
 #include "data/partial_dir.h"
+#include "data/shard_mask.h"
 #include "data/shard_writer.h"
 #include "rt/core/error.h"
 #include "rt/data/loss_mask.h"
@@ -24,10 +25,14 @@ std::string shard_name(std::size_t index) {
   std::snprintf(name, sizeof(name), "shard-%05zu.rtok", index);
   return name;
 }
+std::string mask_name(const std::string& shard) { return shard + ".mask"; }
 
 // Whether the shard is there as the journal says. Its root hash pins every byte of a file that was made
 // durable before the journal named it.
-bool is_intact(const fs::path& dir, const ShardEntry& shard) {
+bool is_intact(const fs::path& dir, const FinishedShard& finished) {
+  const ShardEntry& shard = finished.shard;
+  if (finished.mask != 0 && !is_shard_mask(dir / mask_name(shard.file), shard.tokens, finished.mask))
+    return false;
   try {
     const TokenFile file(dir / shard.file);
     return file.root() == shard.xxh3 && file.size() == shard.tokens && file.documents() == shard.documents;
@@ -65,9 +70,13 @@ struct TokenSetWriter::State {
     std::set<std::string> kept;
     std::size_t intact = 0;
     for (const FinishedShard& f : found.shards) {
-      if (f.shard.file != shard_name(intact) || !is_intact(partial.path(), f.shard)) break;
+      if (f.shard.file != shard_name(intact) || !is_intact(partial.path(), f)) break;
       ++intact;
       kept.insert(f.shard.file);
+      if (f.mask != 0) {
+        kept.insert(mask_name(f.shard.file));
+        masked.insert(f.shard.file);
+      }
       index.shards.push_back(f.shard);
       index.tokens += f.shard.tokens;
       index.documents += f.shard.documents;
@@ -88,9 +97,14 @@ struct TokenSetWriter::State {
     entry.tokens = shard->tokens();
     entry.documents = shard->documents();
     entry.xxh3 = shard->finish();
+    std::uint64_t mask_hash = 0;
+    if (mask.used()) {
+      mask_hash = mask.save(partial.path() / mask_name(entry.file));
+      masked.insert(entry.file);
+    }
     if (journal) {
       sync_directory(partial.path());
-      journal->add({entry, job.position()});
+      journal->add({entry, job.position(), mask_hash});
       partial.keep();
     }
     shard.reset();
@@ -102,7 +116,8 @@ struct TokenSetWriter::State {
     index.shards.push_back({file, 0, 0, 0});
   }
 
-  void append(std::span<const std::int32_t> ids) {
+  // `trained`: as long as ids, or empty.
+  void append(std::span<const std::int32_t> ids, std::span<const std::uint8_t> trained) {
     while (!ids.empty()) {
       if (shard && at_start && shard->documents() == options.shard_documents) close_shard();
       if (!shard) open_shard();
@@ -113,11 +128,31 @@ struct TokenSetWriter::State {
       }
       const auto n = static_cast<std::size_t>(
           std::min<std::uint64_t>(ids.size(), options.shard_tokens - shard->tokens()));
+      if (!trained.empty()) {
+        mask.append(trained.first(n), shard->tokens());
+        trained = trained.subspan(n);
+      }
       shard->append(ids.first(n));
       index.tokens += n;
       ids = ids.subspan(n);
       if (shard->tokens() == options.shard_tokens) close_shard();
     }
+  }
+
+  // The loss mask of all shards, if any has one.
+  void join_masks() {
+    if (masked.empty()) return;
+    LossMaskWriter all(partial.path());
+    std::vector<std::uint64_t> roots;
+    for (const ShardEntry& entry : index.shards) {
+      roots.push_back(entry.xxh3);
+      if (masked.contains(entry.file)) {
+        append_shard_mask(all, partial.path() / mask_name(entry.file), entry.tokens);
+      } else {
+        all.append(entry.tokens, true);
+      }
+    }
+    all.finish(roots);
   }
 
   WriterOptions options;
@@ -129,8 +164,9 @@ struct TokenSetWriter::State {
   std::optional<ShardWriter> shard;
   std::optional<Journal> journal;
   std::string position, other_job;
-  bool at_start = true;  // the next token begins a document
-  std::optional<LossMaskWriter> mask;
+  bool at_start = true;          // the next token begins a document
+  ShardMask mask;                // of the shard
+  std::set<std::string> masked;  // shards that were closed with one
 };
 
 TokenSetWriter::TokenSetWriter(const fs::path& dir, const Tokenizer& tokenizer, const WriterOptions& options,
@@ -142,27 +178,17 @@ TokenSetWriter::~TokenSetWriter() = default;
 
 void TokenSetWriter::begin_document() { state_->at_start = true; }
 
-void TokenSetWriter::append(std::span<const std::int32_t> ids) {
+void TokenSetWriter::append(std::span<const std::int32_t> ids) { append(ids, {}); }
+
+void TokenSetWriter::append(std::span<const std::int32_t> ids, std::span<const std::uint8_t> trained) {
   State& s = *state_;
+  RT_CHECK(trained.empty() || ids.size() == trained.size(), "{} tokens with {} marks", ids.size(),
+           trained.size());
   std::uint32_t highest = 0;  // a negative one is higher than any vocabulary
   for (const std::int32_t id : ids) highest = std::max(highest, static_cast<std::uint32_t>(id));
   RT_CHECK(ids.empty() || highest < s.tokenizer.vocab, "token {} >= vocab {}",
            static_cast<std::int32_t>(highest), s.tokenizer.vocab);
-  // Not marked by the other append, which comes through here too.
-  if (s.mask && s.mask->tokens() == s.index.tokens) s.mask->append(ids.size(), true);
-  s.append(ids);
-}
-
-void TokenSetWriter::append(std::span<const std::int32_t> ids, std::span<const std::uint8_t> trained) {
-  State& s = *state_;
-  RT_CHECK(ids.size() == trained.size(), "{} tokens with {} marks", ids.size(), trained.size());
-  RT_CHECK(!s.journal, "a job that can be resumed has no loss mask");
-  if (!s.mask) {
-    s.mask.emplace(s.partial.path());
-    s.mask->append(s.index.tokens, true);
-  }
-  s.mask->append(trained);
-  append(ids);
+  s.append(ids, trained);
 }
 
 const std::string& TokenSetWriter::resumed_position() const { return state_->position; }
@@ -178,15 +204,13 @@ void TokenSetWriter::finish() {
   if (s.index.tokens == 0)
     fail(Exit::Data, "{}: there is no text to write: the inputs are empty", s.target.string());
   if (s.shard) s.close_shard();
-  if (s.mask) {
-    std::vector<std::uint64_t> roots;
-    for (const ShardEntry& shard : s.index.shards) roots.push_back(shard.xxh3);
-    s.mask->finish(roots);
-  }
+  s.join_masks();
   write_index(s.partial.path(), s.index, s.tokenizer);
   with_fs_errors([&] {
     s.partial.move_to(s.target, s.options.overwrite);
-    fs::remove(s.target / kJournalName);  // last: until it has moved, all of it may be needed again
+    // Last: until it has moved, all of it may be needed again.
+    for (const std::string& shard : s.masked) fs::remove(s.target / mask_name(shard));
+    fs::remove(s.target / kJournalName);
   });
 }
 

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 
 #include "data/char_tokenizer.h"
 #include "data/hash.h"
+#include "data/json.h"
 #include "data/token_table.h"
 #include "data/utf8.h"
 #include "rt/core/error.h"
@@ -76,7 +76,7 @@ class CharTokenizer final : public Tokenizer {
     nlohmann::ordered_json json;
     json["type"] = "chars";
     json["chars"] = text_;
-    return json.dump();
+    return json_text(json);
   }
   std::size_t encode_some(std::string_view text, bool last, std::uint64_t base,
                           std::vector<std::int32_t>& out) const override {

@@ -1,10 +1,10 @@
 // From names, files and JSON to tokenizers.
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "data/char_tokenizer.h"
 #include "data/hf_json.h"
 #include "data/index_file.h"
+#include "data/json.h"
 #include "data/sentencepiece_tokenizer.h"
 #include "data/tiktoken.h"
 #include "data/world_tokenizer.h"
@@ -46,7 +46,7 @@ std::unique_ptr<Tokenizer> open_file(const fs::path& path) {
 }  // namespace
 
 std::unique_ptr<Tokenizer> tokenizer_from_json(std::string_view json, std::string_view where) {
-  auto parsed = nlohmann::json::parse(json, nullptr, false);
+  auto parsed = try_json<nlohmann::json>(json);
   if (parsed.is_object() && parsed.contains("model") && parsed["model"].is_object())
     return hf_from_json(std::move(parsed), where);
   if (!parsed.is_object() || !parsed.contains("type") || !parsed["type"].is_string()) {

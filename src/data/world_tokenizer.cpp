@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <nlohmann/json.hpp>
 
 #include "data/byte_trie.h"
+#include "data/json.h"
 #include "data/lines.h"
 #include "data/python_literal.h"
 #include "data/token_table.h"
@@ -37,7 +37,7 @@ class WorldTokenizer final : public Tokenizer {
     nlohmann::ordered_json json;
     json["type"] = "rwkv_world";
     json["tokens"] = tokens_to_json(tokens_);
-    return json.dump();
+    return json_text(json);
   }
 
   std::size_t encode_some(std::string_view text, bool last, std::uint64_t,
@@ -90,7 +90,7 @@ std::unique_ptr<Tokenizer> checked(const std::vector<std::string>& tokens, std::
   const auto twice = std::adjacent_find(sorted.begin(), sorted.end());
   if (twice != sorted.end()) {
     fail(Exit::Data, "{}: the token {} has two ids", where,
-         nlohmann::json(*twice).dump(-1, ' ', true, nlohmann::json::error_handler_t::replace));
+         json_text(nlohmann::json(*twice), -1, BadUtf8::Replace, true));
   }
   return std::make_unique<WorldTokenizer>(tokens);
 }

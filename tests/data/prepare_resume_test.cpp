@@ -104,6 +104,42 @@ TEST_F(PrepareResume, KilledAtEveryDiskOperation) {
   EXPECT_GT(resumed_, 40);
 }
 
+// Conversations: which tokens are trained on is kept shard by shard too.
+TEST_F(PrepareResume, KilledAtEveryDiskOperationOfConversations) {
+  type_ = "bytes";
+  fs::remove_all(tmp_ / "in");
+  const Rng rng{8, 8};
+  std::string lines;
+  for (std::uint64_t i = 0; i < 600; ++i) {
+    const std::string asked(1 + rng.below(2 * i, 90), 'q'), answer(1 + rng.below(2 * i + 1, 90), 'a');
+    lines += R"({"prompt": ")" + asked + R"(", "response": ")" + answer + "\"}\n";
+    if (i % 50 == 7) lines += "{\"prompt\": 1}\n";
+  }
+  write_file(tmp_ / "in" / "chats.jsonl", lines);
+  options_.chat = ChatTemplate::Rwkv;
+  const auto seen = events();
+  EXPECT_EQ(report_.bad_lines, 12u);
+  ASSERT_GE(TokenSet(tmp_ / "undisturbed").shards().size(), 3u);
+  const auto files = files_of(tmp_ / "undisturbed");
+  EXPECT_TRUE(files.contains("loss_mask.rmask"));
+  EXPECT_FALSE(files.contains("shard-00000.rtok.mask"));
+  for (std::size_t at = 0; at < seen.size(); ++at) {
+    SCOPED_TRACE("operation " + std::to_string(at) + ": " + seen[at]);
+    kill_at(at);
+    EXPECT_FALSE(fs::exists(tmp_ / "out"));
+    expect_undisturbed();
+    fs::remove_all(tmp_ / "out");
+  }
+  EXPECT_GT(resumed_, 15);
+  // The mask of a shard that was damaged: that shard is made again.
+  kill_at(seen.size() - 2);
+  const fs::path mask = tmp_ / "out.partial" / "shard-00001.rtok.mask";
+  patch_byte(mask, 5, static_cast<char>(read_text(mask)[5] ^ 1));
+  notes_.clear();
+  expect_undisturbed();
+  expect_contains(notes_.at(0), "behind 1 finished shards");
+}
+
 // Killed again and again, with other numbers of threads.
 TEST_F(PrepareResume, KilledManyTimesInARow) {
   const auto seen = events();

@@ -1,8 +1,11 @@
 #pragma once
-#include <sstream>
+#include <initializer_list>
+#include <memory>
+#include <ostream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 namespace rt {
 
@@ -30,18 +33,21 @@ class Error : public std::runtime_error {
 };
 
 namespace detail {
-inline void format_into(std::ostringstream& out, std::string_view pattern) { out << pattern; }
-
-template <class Head, class... Tail>
-void format_into(std::ostringstream& out, std::string_view pattern, const Head& head, const Tail&... tail) {
-  const auto hole = pattern.find("{}");
-  if (hole == std::string_view::npos) {
-    out << pattern;
-    return;
+// An argument of format(), and how to print it. Without types, so that a call costs a compiler little.
+struct FormatArg {
+  const void* value;
+  void (*print)(std::ostream& out, const void* value);
+};
+template <class T>
+FormatArg format_arg(const T& value) {
+  if constexpr (std::is_array_v<T>) {  // a string literal
+    return {value, [](std::ostream& out, const void* v) { out << static_cast<const char*>(v); }};
+  } else {
+    return {std::addressof(value),
+            [](std::ostream& out, const void* v) { out << *static_cast<const T*>(v); }};
   }
-  out << pattern.substr(0, hole) << head;
-  format_into(out, pattern.substr(hole + 2), tail...);
 }
+std::string format_args(std::string_view pattern, std::initializer_list<FormatArg> args);
 
 [[noreturn]] void throw_check_failed(const char* file, int line, const std::string& what);
 }  // namespace detail
@@ -49,9 +55,7 @@ void format_into(std::ostringstream& out, std::string_view pattern, const Head& 
 // Replaces each "{}" by the next argument's operator<<. (g++ 12 has no <format>, public headers no fmt.)
 template <class... Args>
 std::string format(std::string_view pattern, const Args&... args) {
-  std::ostringstream out;
-  detail::format_into(out, pattern, args...);
-  return out.str();
+  return detail::format_args(pattern, {detail::format_arg(args)...});
 }
 
 // Throws a user-facing error: fail(Exit::Data, "{}: truncated at byte {}", path, offset).

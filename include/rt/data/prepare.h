@@ -79,7 +79,7 @@ struct PrepareReport {
 // Memory does not depend on the inputs' size: about 5 MiB for each of 3 blocks per thread, a block table and
 // the document starts of one shard. A text document may have any size.
 //
-// When it fails, is stopped or killed, finished shards (but those of conversations) stay in
+// When it fails, is stopped or killed, finished shards stay in
 // `<output>.partial`, and the same call goes on behind them: the inputs (paths, sizes, times of change), the
 // options that matter for the output and the tokenizer must be what they were, else it starts over with a
 // note. Bad input: Exit::Data, one line with the file.

@@ -44,7 +44,7 @@ class TokenSetWriter {
   void begin_document();  // the next token starts a document
   void append(std::span<const std::int32_t> ids);
   // `trained`: 1 for each id that is to be predicted in training, 0 for context; the directory then has a
-  // loss mask, in which what came by the other append is trained on.
+  // loss mask, in which what came by the other append is trained on. (Empty: as the other.)
   void append(std::span<const std::int32_t> ids, std::span<const std::uint8_t> trained);
   std::uint64_t tokens() const;     // those of shards found included
   std::uint64_t documents() const;  // an empty document is none
