@@ -1,5 +1,8 @@
 // rwkv-train CONFIG.yaml [--set a.b=c]... [--check]
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -7,10 +10,28 @@
 #include "apps/guard.h"
 #include "apps/options.h"
 #include "apps/version.h"
+#include "rt/core/error.h"
 #include "rt/core/log.h"
+#include "rt/dist/launch.h"
 #include "rt/train/trainer.h"
 
 namespace {
+
+// A launcher that starts several processes expects one run of all of them, not as many runs of one.
+void refuse_more_than_one(const rt::config::DistSection& section) {
+  const auto number = [](const std::optional<std::int64_t>& n) {
+    return n ? std::optional(static_cast<int>(std::min<std::int64_t>(*n, INT32_MAX))) : std::nullopt;
+  };
+  const rt::dist::LaunchOptions given{number(section.rank), number(section.world), number(section.local_rank),
+                                      section.rendezvous.value_or("")};
+  const rt::dist::Launch launch = rt::dist::detect_launch(rt::dist::process_environment(), given);
+  if (launch.world == 1) return;
+  rt::fail(rt::Exit::Config,
+           "this is rank {} of {} (from {}), but this version trains in one process. Start one, with all of "
+           "the machine's "
+           "cores or one GPU.",
+           launch.rank, launch.world, launch.source);
+}
 
 int train(int argc, char** argv) {
   std::string config;
@@ -39,6 +60,7 @@ int train(int argc, char** argv) {
     rt::check_run(run);
     return 0;
   }
+  refuse_more_than_one(run.dist);
   return static_cast<int>(rt::Trainer(std::move(run)).fit());
 }
 

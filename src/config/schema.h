@@ -199,6 +199,13 @@ inline void visit(Section& s, StabilitySection& v) { s.key("nonfinite", v.nonfin
 
 inline void visit(Section& s, ParallelSection& v) { s.key("recompute", v.recompute); }
 
+inline void visit(Section& s, DistSection& v) {
+  s.key("world", v.world, {.absent = "auto"});
+  s.key("rank", v.rank, {.absent = "auto"});
+  s.key("local_rank", v.local_rank, {.absent = "auto"});
+  s.key("rendezvous", v.rendezvous, {.absent = "auto"});
+}
+
 inline void visit(Section& s, ObjectiveSection& v) {
   s.key("type", v.type);
   s.key("l2wrap", v.l2wrap);
@@ -266,6 +273,7 @@ inline void visit(Section& s, RunConfig& v) {
   s.key("budget", v.budget, {.change = ChangeClass::Budget});
   s.key("stability", v.stability);
   s.key("parallel", v.parallel);
+  s.key("dist", v.dist);
   s.key("objective", v.objective, {.change = ChangeClass::Model});
   s.key("checkpoint", v.checkpoint);
   s.key("eval", v.eval);

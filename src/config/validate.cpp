@@ -39,6 +39,9 @@ class Validator : private Checks {
     require(dir.find_first_of("{}") == std::string::npos, "run.dir",
             "\"{}\" has braces that are not {name}. Use {name} or none", dir);
     at_least(c_.threads, 1, "threads");
+    at_least(c_.dist.world, 1, "dist.world");
+    at_least(c_.dist.rank, 0, "dist.rank");
+    at_least(c_.dist.local_rank, 0, "dist.local_rank");
   }
 
   void model() {

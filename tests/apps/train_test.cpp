@@ -46,6 +46,24 @@ TEST_F(RwkvTrain, CheckWritesNothing) {
   EXPECT_EQ(std::distance(fs::recursive_directory_iterator(dir_), {}), before + 3);
 }
 
+// A launcher that starts four gets no four runs of one.
+TEST_F(RwkvTrain, OneOfSeveralProcessesIsRefused) {
+  const auto with = [&](const std::vector<std::pair<const char*, const char*>>& variables,
+                        const Words& words) {
+    for (const auto& [name, value] : variables) setenv(name, value, 1);
+    const Outcome outcome = run(words);
+    for (const auto& [name, value] : variables) unsetenv(name);
+    return outcome;
+  };
+  const Words train = {"rwkv-train", config()};
+  EXPECT_TRUE(refuses(
+      with({{"RANK", "1"}, {"WORLD_SIZE", "4"}, {"MASTER_ADDR", "n"}, {"MASTER_PORT", "29500"}}, train), 2,
+      "this is rank 1 of 4 (from torchrun), but this version trains in one process"));
+  EXPECT_TRUE(refuses(with({{"SLURM_JOB_ID", "7"}, {"SLURM_NTASKS", "16"}}, train), 2,
+                      "this process sees world size 1 but SLURM_NTASKS=16: start it with srun"));
+  EXPECT_FALSE(fs::exists(run_dir()));
+}
+
 // The files RWKV-LM trains on are read where they lie.
 TEST_F(RwkvTrain, TrainsOnBinidxFiles) {
   const fs::path stem = dir_ / "pile";

@@ -34,6 +34,7 @@ schedule: {type: wsd, warmup: 1%, decay: 100ktokens, decay_shape: linear, final:
 budget: {tokens: 2M, steps: 1000, wall: 23h30m}
 stability: {nonfinite: stop}
 parallel: {recompute: block}
+dist: {world: 3, rank: 2, local_rank: 1, rendezvous: "[::1]:29501"}
 objective: {type: next_token, l2wrap: 0}
 checkpoint: {every: {steps: null, time: 90s}, keep: {last: 1, every_steps: 10}, resume: never, disk_reserve: 0,
              allow_change: [lr, budget]}
@@ -54,6 +55,7 @@ TEST(RunConfigFile, ReadsEveryKey) {
   EXPECT_EQ(c.model.gate_rank, 11);
   EXPECT_EQ(c.model.init.from, "runs/a b/last");
   EXPECT_EQ(c.precision.compute, DType::BF16);
+  EXPECT_EQ(c.dist, (DistSection{3, 2, 1, "[::1]:29501"}));
   EXPECT_EQ(c.tokenizer.file, "no");
   EXPECT_EQ(c.data.train[0], (TrainSource{"a: b#c", std::nullopt, 2.5, 4.0}));
   EXPECT_EQ(c.data.train[1], (TrainSource{std::nullopt, Stories{4'000'000, 9}, 1.0, {}}));

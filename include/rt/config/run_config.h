@@ -103,7 +103,7 @@ struct DataSection {
   // one a sequence, padded.
   Packing packing = Packing::Concat;
   // Carry: never reset inside a sequence; with Order::Sequential each sequence of a step reads on where it
-  // ended in the step before (from empty state: the trainer hands none on).
+  // ended in the step before, and from the state it had there.
   DocumentState document_state = DocumentState::Reset;
   Order order = Order::Shuffle;
   std::optional<std::int64_t> magic_prime;  // Order::RwkvMagicPrime with one source; auto: the largest
@@ -170,6 +170,14 @@ enum class Recompute : std::uint8_t { None, Block };
 struct ParallelSection {
   Recompute recompute = Recompute::None;
   friend bool operator==(const ParallelSection&, const ParallelSection&) = default;
+};
+
+// Which of several processes this one is; what is auto comes from the launcher's environment variables
+// (rt/dist/launch.h).
+struct DistSection {
+  std::optional<std::int64_t> world, rank, local_rank;
+  std::optional<std::string> rendezvous;  // host:port of rank 0
+  friend bool operator==(const DistSection&, const DistSection&) = default;
 };
 
 enum class ObjectiveType : std::uint8_t { NextToken };
@@ -254,6 +262,7 @@ struct RunConfig {
   BudgetSection budget;
   StabilitySection stability;
   ParallelSection parallel;
+  DistSection dist;
   ObjectiveSection objective;
   CheckpointSection checkpoint;
   EvalSection eval;

@@ -1,0 +1,158 @@
+#include "rt/dist/store.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include "dist/socket.h"
+#include "rt/core/error.h"
+
+namespace rt::dist {
+namespace {
+
+using std::chrono::steady_clock;
+constexpr Milliseconds kSoon(10'000), kShort(50);
+
+std::string why_not(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), Exit::Peer);
+    return e.what();
+  }
+  ADD_FAILURE() << "no error";
+  return "";
+}
+
+TEST(Store, KeepsWhatItIsTold) {
+  StoreServer server(0);
+  Store store("127.0.0.1", server.port(), kSoon), other("localhost", server.port(), kSoon);
+  EXPECT_EQ(store.get("a"), std::nullopt);
+  store.set("a", "1");
+  store.set("a", std::string("\0x\n", 3));
+  store.set("", "");
+  EXPECT_EQ(other.get("a"), std::string("\0x\n", 3));
+  EXPECT_EQ(other.get(""), "");
+  EXPECT_TRUE(store.set_if_absent("b", "mine"));
+  EXPECT_FALSE(other.set_if_absent("b", "yours"));
+  EXPECT_EQ(other.get("b"), "mine");
+  EXPECT_EQ(store.add("n", 3), 3);
+  EXPECT_EQ(other.add("n", -5), -2);
+  const std::string long_one(3'000'000, 'z');
+  store.set("job/1", long_one);
+  store.set("job/2", "two");
+  store.set("joc", "");
+  const auto listed = other.list("job/");
+  ASSERT_EQ(listed.size(), 2u);
+  EXPECT_TRUE(listed.at("job/1") == long_one);
+  EXPECT_EQ(listed.at("job/2"), "two");
+  EXPECT_EQ(other.list("").size(), 7u);
+  EXPECT_TRUE(other.list("k").empty());
+}
+
+TEST(Store, AGetWaitsForASet) {
+  StoreServer server(0);
+  Store store("127.0.0.1", server.port(), kSoon);
+  const auto begin = steady_clock::now();
+  EXPECT_EQ(store.get("late", kShort), std::nullopt);
+  EXPECT_GE(steady_clock::now() - begin, kShort);
+  std::atomic<bool> told = false;
+  std::vector<std::thread> waiting;
+  for (int i = 0; i < 4; ++i) {
+    waiting.emplace_back([&] {
+      Store mine("127.0.0.1", server.port(), kSoon);
+      EXPECT_EQ(mine.get("late", kSoon), "here");
+      EXPECT_TRUE(told);
+      EXPECT_EQ(mine.get("late", kSoon), "here");
+    });
+  }
+  std::this_thread::sleep_for(kShort);
+  told = true;
+  store.set("late", "here");
+  for (std::thread& t : waiting) t.join();
+  // One that gave up gets no later answer for another question.
+  EXPECT_EQ(store.get("never", kShort), std::nullopt);
+  store.set("never", "now");
+  EXPECT_EQ(store.get("late"), "here");
+}
+
+TEST(Store, CountsForManyAtOnce) {
+  StoreServer server(0);
+  std::vector<std::thread> threads;
+  Store shared("127.0.0.1", server.port(), kSoon);
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      Store mine("127.0.0.1", server.port(), kSoon);
+      for (int j = 0; j < 100; ++j) {
+        mine.add("n", 1);
+        shared.add("n", 1);
+      }
+    });
+  }
+  for (std::thread& t : threads) t.join();
+  EXPECT_EQ(shared.add("n", 0), 800);
+}
+
+TEST(Store, TheServerMayComeLaterAndGo) {
+  int port = 0;
+  {
+    const StoreServer once(0);
+    port = once.port();
+  }
+  const std::string nobody = why_not([&] { Store("127.0.0.1", port, Milliseconds(300)); });
+  EXPECT_NE(nobody.find("waited 0 s for the store at 127.0.0.1:" + std::to_string(port) +
+                        ": Connection refused. Check"),
+            std::string::npos)
+      << nobody;
+  std::unique_ptr<StoreServer> server;
+  std::thread starts([&] {
+    std::this_thread::sleep_for(Milliseconds(150));
+    server = std::make_unique<StoreServer>(port);
+  });
+  Store store("127.0.0.1", port, kSoon);
+  store.set("a", "1");
+  starts.join();
+  std::thread ends([&] {
+    std::this_thread::sleep_for(kShort);
+    server.reset();
+  });
+  const auto begin = steady_clock::now();
+  const std::string gone = why_not([&] { store.get("never", kSoon); });
+  EXPECT_LT(steady_clock::now() - begin, Milliseconds(5000));
+  EXPECT_NE(gone.find("is gone"), std::string::npos) << gone;
+  ends.join();
+  why_not([&] { store.set("a", "2"); });
+}
+
+// torchrun's agent, say, listens at a port of its own.
+TEST(Store, SomebodyElseAtThePortIsNoStore) {
+  const Socket stranger = listen_at(0);
+  const std::string why = why_not([&] { Store("127.0.0.1", port_of(stranger), Milliseconds(200)); });
+  EXPECT_NE(why.find("something else listens there"), std::string::npos) << why;
+}
+
+TEST(Store, APortInUseIsNamed) {
+  const StoreServer server(0);
+  const std::string why = why_not([&] { StoreServer second(server.port()); });
+  EXPECT_NE(why.find("port " + std::to_string(server.port()) + ": cannot listen: "), std::string::npos)
+      << why;
+}
+
+TEST(Store, NoiseOnAConnectionHarmsNobody) {
+  StoreServer server(0);
+  Store store("127.0.0.1", server.port(), kSoon);
+  const Deadline deadline = steady_clock::now() + kSoon;
+  for (const std::string& noise : {std::string("GET / HTTP/1.1\r\n\r\n"), std::string(64, '\xff'),
+                                   std::string("\5\0\0\0abcde", 9), std::string("\x20\0\0\0\0", 5)}) {
+    std::string why;
+    const Socket socket = connect_to("127.0.0.1", server.port(), deadline, why);
+    ASSERT_TRUE(send_all(socket, noise, deadline));
+    store.set("alive", noise);
+    EXPECT_EQ(store.get("alive"), noise);
+  }
+}
+
+}  // namespace
+}  // namespace rt::dist
