@@ -49,9 +49,29 @@ class BpeTokenizer final : public Tokenizer {
  private:
   // The last place where `text`, of which more follows, may be cut; 0 when there is none.
   std::size_t cut(std::string_view text) const {
-    if (spec_.splitter->cut() != Splitter::Cut::Words || text.empty()) return 0;
+    if (text.empty()) return 0;
+    if (spec_.splitter->cut() == Splitter::Cut::Matches) return cut_at_match(text);
+    if (spec_.splitter->cut() != Splitter::Cut::Words) return 0;
     for (std::size_t at = text.size() - 1; at > 0; --at) {
       if (may_cut(text, at)) return at;
+    }
+    return 0;
+  }
+
+  std::size_t cut_at_match(std::string_view text) const {
+    if (spec_.nfc || spec_.prefix_blank || !normalized_.empty()) return 0;
+    std::vector<AddedTokens::Piece> pieces;
+    raw_.split(text, pieces);
+    const AddedTokens::Piece& tail = pieces.back();
+    if (tail.id >= 0) return 0;
+    const auto begin = static_cast<std::size_t>(tail.text.data() - text.data());
+    std::vector<std::size_t> ends;
+    spec_.splitter->settled(tail.text, ends);
+    for (; !ends.empty(); ends.pop_back()) {
+      const std::string_view before = text.substr(0, begin + ends.back());
+      const Utf8Step left = utf8_step(before, utf8_last(before));
+      const bool blank = left.state == Utf8State::Valid && classes_.is_space(left.code);
+      if (!blank && !raw_.may_span(before, text[before.size()])) return before.size();
     }
     return 0;
   }

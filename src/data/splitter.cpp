@@ -168,12 +168,16 @@ class SequenceSplitter final : public Splitter {
  public:
   explicit SequenceSplitter(std::vector<std::unique_ptr<Splitter>> steps) : steps_(std::move(steps)) {}
   Cut cut() const override {
+    if (steps_.size() == 1) return steps_[0]->cut();
     Cut all = Cut::Anywhere;
     for (const auto& step : steps_) {
-      if (step->cut() == Cut::Nowhere) return Cut::Nowhere;
+      if (step->cut() == Cut::Nowhere || step->cut() == Cut::Matches) return Cut::Nowhere;
       if (step->cut() == Cut::Words) all = Cut::Words;
     }
     return all;
+  }
+  void settled(std::string_view text, std::vector<std::size_t>& ends) const override {
+    if (steps_.size() == 1) steps_[0]->settled(text, ends);
   }
   void split(std::string_view text, std::vector<std::size_t>& ends) const override {
     std::vector<std::size_t> pieces{text.size()}, finer;

@@ -17,8 +17,11 @@ class Splitter {
   // Where a text may be cut into two that split as the whole does. Words: after a letter or a number that
   // another kind of character follows, and before a blank (U+0020) that follows anything but white space;
   // a pre-token always ends there. Anywhere: between any two characters, but a pre-token need not end there.
-  enum class Cut { Nowhere, Words, Anywhere };
+  // Matches: where settled() says.
+  enum class Cut { Nowhere, Words, Anywhere, Matches };
   virtual Cut cut() const = 0;
+  // Cut::Matches: appends ends of pre-tokens of `text` that nothing behind it can move.
+  virtual void settled(std::string_view, std::vector<std::size_t>&) const {}
 };
 
 // For a pattern as it stands in tokenizer.json. Those of GPT-2, GPT-NeoX, Llama 3, Qwen 2, cl100k and their

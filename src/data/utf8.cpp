@@ -1,5 +1,7 @@
 #include "data/utf8.h"
 
+#include <algorithm>
+
 #include <cstdint>
 
 namespace rt::data {
@@ -47,6 +49,14 @@ std::size_t utf8_last(std::string_view text) {
     if (step.state == Utf8State::Valid) break;
   }
   return at;
+}
+
+std::string_view utf8_whole(std::string_view text) {
+  for (std::size_t n = 1; n <= std::min<std::size_t>(3, text.size()); ++n) {
+    if (utf8_step(text, text.size() - n).state == Utf8State::Incomplete)
+      return text.substr(0, text.size() - n);
+  }
+  return text;
 }
 
 void utf8_append(std::string& out, char32_t code) {

@@ -19,6 +19,8 @@ struct Utf8Step {
 Utf8Step utf8_step(std::string_view text, std::size_t at);
 // Where the last character of `text`, which is not empty, begins; a stray byte is a character.
 std::size_t utf8_last(std::string_view text);
+// `text` without the first bytes of a character at its end, if it ends in such.
+std::string_view utf8_whole(std::string_view text);
 void utf8_append(std::string& out, char32_t code);
 std::string describe_character(char32_t code);  // "'é' (U+00E9)", control characters by number only
 

@@ -115,6 +115,18 @@ TEST_P(TokenizerGolden, ALongTextIsItsWords) {
   EXPECT_EQ(tokenizer_->encode(text), ids);
 }
 
+// What has been shown and cannot change is taken: memory does not grow with a text of any length.
+TEST_P(TokenizerGolden, LittleOfALongTextIsKeptBack) {
+  std::string text;
+  while (text.size() < 300000)
+    text += "Some words, 1234 numbers\nand a <|line|> more; it's \xC3\xA9t\xC3\xA9. ";
+  std::vector<std::int32_t> ids;
+  const std::size_t taken = tokenizer_->encode_some(text, false, 0, ids);
+  EXPECT_GT(taken, text.size() - 1000);
+  tokenizer_->encode_some(std::string_view(text).substr(taken), true, taken, ids);
+  EXPECT_EQ(ids, tokenizer_->encode(text));
+}
+
 TEST_P(TokenizerGolden, DecodingGivesTheBytesBack) {
   if (adds_blanks()) GTEST_SKIP() << "it adds blanks";
   std::mt19937_64 random(11);

@@ -77,7 +77,8 @@ struct PrepareReport {
 // src/data/json_field.h for what makes a line of JSON a bad one.
 //
 // Memory does not depend on the inputs' size: about 5 MiB for each of 3 blocks per thread, a block table and
-// the document starts of one shard. A text document may have any size.
+// the document starts of one shard. A text document may have any size, but for tokenizers that must see all
+// of it: SentencePiece, and patterns that look behind or come in sequence.
 //
 // When it fails, is stopped or killed, finished shards stay in
 // `<output>.partial`, and the same call goes on behind them: the inputs (paths, sizes, times of change), the
