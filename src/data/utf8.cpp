@@ -1,7 +1,6 @@
 #include "data/utf8.h"
 
 #include <algorithm>
-
 #include <cstdint>
 
 namespace rt::data {
