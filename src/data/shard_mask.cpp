@@ -21,11 +21,16 @@ void ShardMask::push(bool bit) {
 
 void ShardMask::append(std::span<const std::uint8_t> trained, std::uint64_t before) {
   used_ = true;
-  while (tokens_ < before) push(true);
+  fill_up(before);
   for (const std::uint8_t bit : trained) push(bit != 0);
 }
 
-std::uint64_t ShardMask::save(const fs::path& file) {
+void ShardMask::fill_up(std::uint64_t tokens) {
+  while (tokens_ < tokens) push(true);
+}
+
+std::uint64_t ShardMask::save(const fs::path& file, std::uint64_t tokens) {
+  fill_up(tokens);
   OutputFile out(file);
   out.write(words_.data(), 8 * words_.size());
   out.close();

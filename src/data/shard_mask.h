@@ -16,11 +16,12 @@ class ShardMask {
   bool used() const { return used_; }
   // Of the next tokens, the shard holding `before` so far: those that nothing was said of are trained on.
   void append(std::span<const std::uint8_t> trained, std::uint64_t before);
-  // Writes the file, durable, and forgets it. Returns its xxh3.
-  std::uint64_t save(const std::filesystem::path& file);
+  // Writes the file of a shard that holds so many tokens, durable, and forgets it. Returns its xxh3.
+  std::uint64_t save(const std::filesystem::path& file, std::uint64_t tokens);
 
  private:
   void push(bool bit);
+  void fill_up(std::uint64_t tokens);  // with tokens that nothing was said of
   std::vector<std::uint64_t> words_;
   std::uint64_t tokens_ = 0;
   bool used_ = false;

@@ -99,7 +99,7 @@ struct TokenSetWriter::State {
     entry.xxh3 = shard->finish();
     std::uint64_t mask_hash = 0;
     if (mask.used()) {
-      mask_hash = mask.save(partial.path() / mask_name(entry.file));
+      mask_hash = mask.save(partial.path() / mask_name(entry.file), entry.tokens);
       masked.insert(entry.file);
     }
     if (journal) {

@@ -27,6 +27,26 @@ TEST(LossMask, GivesBackWhatWasWritten) {
   }
 }
 
+// In one shard, then in one that has no marks at all.
+TEST(LossMask, WhatNothingIsSaidOfIsTrainedOn) {
+  const TempDir temp;
+  const auto tokenizer = make_byte_tokenizer();
+  TokenSetWriter tokens(temp / "set", *tokenizer, {.shard_tokens = 100});
+  const std::vector<std::int32_t> ids(70, 7);
+  const std::vector<std::uint8_t> none(70, 0);
+  tokens.append(std::span(ids).first(10));
+  tokens.append(ids, none);
+  tokens.append(ids);  // ends in the next shard
+  tokens.finish();
+  const TokenSet set(temp / "set");
+  const LossMask mask(set);
+  mask.verify();
+  std::vector<std::uint8_t> back(150), want(150, 1);
+  std::fill_n(want.begin() + 10, 70, std::uint8_t{0});
+  mask.fill(0, back.size(), back.data());
+  EXPECT_EQ(back, want);
+}
+
 TEST(LossMask, ManyBlocksOfBits) {
   const TempDir temp;
   const auto tokenizer = make_byte_tokenizer();
