@@ -41,8 +41,8 @@ function(rt_module_tests name)
   target_compile_definitions(${target}_objects PRIVATE RT_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
     RT_BINARY_DIR="${PROJECT_BINARY_DIR}")
   target_link_libraries(${target}_objects PUBLIC GTest::gtest_main rt_flags ${ARG_PRIVATE})
-  # -Warray-bounds, -Wstringop-overflow: with precompiled headers g++ 12 takes the inside of std::string's operator+ for code of ours, and
-  # misreads it (GCC bug 105651). AddressSanitizer sees what there is to see.
+  # -Warray-bounds, -Wstringop-overflow: with precompiled headers g++ 12 takes the inside of std::string's operator+ for
+  # code of ours, and misreads it (GCC bug 105651). AddressSanitizer sees what there is to see.
   target_compile_options(${target}_objects PRIVATE $<$<CONFIG:Release>:-O1> -Wno-array-bounds -Wno-stringop-overflow)
   rt_use_headers(${target}_objects rt_test_headers)
   foreach(dep ${ARG_DEPS})

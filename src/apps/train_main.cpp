@@ -27,9 +27,8 @@ void refuse_more_than_one(const rt::config::DistSection& section) {
   const rt::dist::Launch launch = rt::dist::detect_launch(rt::dist::process_environment(), given);
   if (launch.world == 1) return;
   rt::fail(rt::Exit::Config,
-           "this is rank {} of {} (from {}), but this version trains in one process. Start one, with all of "
-           "the machine's "
-           "cores or one GPU.",
+           "this is rank {} of {} (from {}), but this version trains in one process. Start one, with all "
+           "of the machine's cores or one GPU.",
            launch.rank, launch.world, launch.source);
 }
 

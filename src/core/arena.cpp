@@ -11,14 +11,11 @@
 namespace rt {
 namespace {
 
-constexpr std::size_t kAlign = 256;
 // Base of the addresses handed out while measuring: non-null, so that views count as present, and in the
 // first page, which is never mapped, so that touching one faults at once for small offsets.
 constexpr std::uintptr_t kMeasureBase = 256;
 
-std::size_t round_up(std::size_t bytes) {
-  return (std::max<std::size_t>(bytes, 1) + kAlign - 1) / kAlign * kAlign;
-}
+std::size_t round_up(std::size_t bytes) { return padded_bytes(std::max<std::size_t>(bytes, 1)); }
 
 constexpr int kGuardByte = 0xa5;
 
@@ -67,7 +64,7 @@ void Arena::fill(std::size_t offset, int byte, std::size_t bytes) const {
 
 TensorView Arena::alloc(Shape shape, DType dtype, std::string_view name) {
   const std::size_t exact = static_cast<std::size_t>(shape.numel()) * size_of(dtype);
-  const std::size_t bytes = round_up(exact) + (guarded_ ? kAlign : 0);
+  const std::size_t bytes = round_up(exact) + (guarded_ ? kAlignment : 0);
   if (mode_ == Mode::Live && offset_ + bytes > buffer_.bytes()) {
     fail(Exit::Memory, "arena {}: {} needs {} bytes at {}, but the plan holds {}", name_, name, bytes,
          offset_, buffer_.bytes());
@@ -94,11 +91,11 @@ void Arena::release(Mark mark) {
 
 void Arena::check_guards(Mark mark) const {
   const DeviceApi& api = device_api(device_.kind);
-  std::vector<std::byte> band(2 * kAlign);
+  std::vector<std::byte> band(2 * kAlignment);
   api.synchronize(device_.index);
   std::size_t at = mark.offset;
   for (std::size_t i = mark.records; i < records_.size(); ++i) {
-    const std::size_t end = at + round_up(records_[i].bytes) + kAlign;
+    const std::size_t end = at + round_up(records_[i].bytes) + kAlignment;
     band.resize(end - at - records_[i].bytes);
     api.copy(band.data(), buffer_.data() + at + records_[i].bytes, band.size(), nullptr);
     api.synchronize(device_.index);
@@ -139,8 +136,8 @@ std::vector<TensorView> Arena::release_except(Mark mark, std::span<const TensorV
     if (guarded_) {
       stream.synchronize();
       fill(static_cast<std::size_t>(kept[i].data - buffer_.data()) + views[i].nbytes(), kGuardByte,
-           round_up(views[i].nbytes()) - views[i].nbytes() + kAlign);
-      offset_ += kAlign;
+           round_up(views[i].nbytes()) - views[i].nbytes() + kAlignment);
+      offset_ += kAlignment;
       records_.push_back({std::string(name), views[i].nbytes()});
     }
   }

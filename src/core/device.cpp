@@ -6,16 +6,15 @@
 #include <limits>
 #include <new>
 
+#include "rt/core/buffer.h"
 #include "rt/core/device_api.h"
 #include "rt/core/error.h"
 
 namespace rt {
 namespace {
 
-constexpr std::size_t kAlignment = 256;
-
 void* cpu_alloc(int, std::size_t bytes, void*) {
-  void* ptr = std::aligned_alloc(kAlignment, (bytes + kAlignment - 1) / kAlignment * kAlignment);
+  void* ptr = std::aligned_alloc(kAlignment, padded_bytes(bytes));
   if (!ptr)
     fail(Exit::Memory, "cpu: cannot allocate {} bytes. Lower batch.micro_sequences or data.seq_len.", bytes);
   return ptr;

@@ -2,6 +2,13 @@
 
 namespace rt {
 
+Tensor lasting(const ExecContext& ctx, Shape shape, DType dtype) {
+  if (!ctx.dry_run) return Tensor(shape, dtype, ctx.device);
+  Tensor counted;
+  counted.view = untouchable(shape, dtype, ctx.device);
+  return counted;
+}
+
 std::string_view name(Impl impl) {
   switch (impl) {
     case Impl::Ref: return "ref";

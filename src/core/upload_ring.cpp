@@ -4,16 +4,10 @@
 #include "rt/core/error.h"
 
 namespace rt {
-namespace {
-
-constexpr std::size_t kAlignment = 256;  // of slots, as of allocations
-
-}  // namespace
+namespace {}  // namespace
 
 UploadRing::UploadRing(Device device, std::size_t slot_bytes, int slots, MemoryMode mode)
-    : device_(device),
-      slot_bytes_((slot_bytes + kAlignment - 1) / kAlignment * kAlignment),
-      slots_(static_cast<std::size_t>(slots)) {
+    : device_(device), slot_bytes_(padded_bytes(slot_bytes)), slots_(static_cast<std::size_t>(slots)) {
   RT_CHECK(slot_bytes > 0 && slots > 0, "upload ring: {} slots of {} bytes", slots, slot_bytes);
   at_ = slots_.size() - 1;
   std::byte *host = nullptr, *there = nullptr;

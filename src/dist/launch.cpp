@@ -8,8 +8,8 @@
 namespace rt::dist {
 namespace {
 
-constexpr int kFirstPort = 20000,
-              kPorts = 20000;  // those that are made up lie in [kFirstPort, kFirstPort + kPorts)
+// Ports that are made up lie in [kFirstPort, kFirstPort + kPorts).
+constexpr int kFirstPort = 20000, kPorts = 20000;
 
 int port_of(std::string_view job) {  // the same in all processes of a job, and rarely that of another
   std::uint64_t hash = 14695981039346656037u;  // FNV-1a
@@ -30,8 +30,8 @@ class Detector {
     if (given_.world.value_or(1) > 1) {
       fail(Exit::Config,
            "dist.world is {}, but nothing says which of these this process is: start it with torchrun, srun "
-           "or mpirun, "
-           "or set dist.rank.",
+           "or "
+           "mpirun, or set dist.rank.",
            *given_.world);
     }
     found_.source = "alone";
@@ -53,8 +53,7 @@ class Detector {
   bool from_torchrun() {
     if (!read("RANK", "WORLD_SIZE", "torchrun")) return false;
     local("LOCAL_RANK", "LOCAL_WORLD_SIZE");
-    const auto host = env_("MASTER_ADDR");
-    if (host) found_.host = *host;
+    found_.host = env_("MASTER_ADDR").value_or("");
     // The agent itself listens at MASTER_PORT.
     if (const auto port = number("MASTER_PORT", 1, 65534)) found_.port = *port + 1;
     return true;
@@ -77,26 +76,22 @@ class Detector {
   }
 
   bool from_slurm() {
-    const auto tasks =
-        number(env_("SLURM_STEP_NUM_TASKS") ? "SLURM_STEP_NUM_TASKS" : "SLURM_NTASKS", 1, kMost);
+    // A step may have fewer tasks than the job.
+    const char* const tasks = first_set("SLURM_STEP_NUM_TASKS", "SLURM_NTASKS");
     if (!env_("SLURM_STEP_ID")) {  // in a batch script, or a shell of salloc: the tasks are not started yet
-      if (tasks.value_or(1) > 1 && given_.world.value_or(0) != 1) {
+      const int n = number(tasks, 1, kMost).value_or(1);
+      if (n > 1 && given_.world.value_or(0) != 1) {
         fail(Exit::Config,
              "this process sees world size 1 but SLURM_NTASKS={}: start it with srun; refusing to train on "
              "one of {} "
              "tasks. (dist.world: 1 does so on purpose.)",
-             *tasks, *tasks);
+             n, n);
       }
       return false;
     }
-    if (!tasks || !read("SLURM_PROCID",
-                        env_("SLURM_STEP_NUM_TASKS") ? "SLURM_STEP_NUM_TASKS" : "SLURM_NTASKS", "Slurm"))
-      return false;
-    found_.local_rank = number("SLURM_LOCALID", 0, kMost - 1).value_or(0);
-    found_.local_world = found_.local_rank + 1;
-    const auto per_node =
-        env_(env_("SLURM_STEP_TASKS_PER_NODE") ? "SLURM_STEP_TASKS_PER_NODE" : "SLURM_TASKS_PER_NODE");
-    if (per_node) {
+    if (!env_(tasks) || !read("SLURM_PROCID", tasks, "Slurm")) return false;
+    local("SLURM_LOCALID", "");
+    if (const auto per_node = env_(first_set("SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE"))) {
       const std::vector<int> nodes = expand_tasks_per_node(*per_node);
       const auto node = static_cast<std::size_t>(number("SLURM_NODEID", 0, kMost).value_or(0));
       if (node < nodes.size()) found_.local_world = nodes[node];
@@ -105,33 +100,23 @@ class Detector {
     return true;
   }
 
-  bool from_pmix() {
-    const auto rank = number("PMIX_RANK", 0, kMost - 1);
-    if (!rank) return false;
-    found_.source = "PMIx";
-    found_.rank = *rank;
-    found_.world = world_given("PMIX_RANK", *rank);
-    return true;
-  }
+  bool from_pmix() { return read_rank("PMIX_RANK", "PMIx"); }
+  bool from_kubernetes() { return read_rank("JOB_COMPLETION_INDEX", "Kubernetes"); }
 
-  bool from_kubernetes() {
-    const auto rank = number("JOB_COMPLETION_INDEX", 0, kMost - 1);
+  // Of a launcher that does not say how many there are.
+  bool read_rank(const char* variable, const char* source) {
+    const auto rank = number(variable, 0, kMost - 1);
     if (!rank) return false;
-    found_.source = "Kubernetes";
+    found_.source = source;
     found_.rank = *rank;
-    found_.world = world_given("JOB_COMPLETION_INDEX", *rank);
-    return true;
-  }
-
-  int world_given(const char* variable, int rank) const {
-    if (given_.world) return *given_.world;
-    const auto world = number("WORLD_SIZE", 1, kMost);
+    const auto world = given_.world ? given_.world : number("WORLD_SIZE", 1, kMost);
     if (!world) {
       fail(Exit::Config,
            "{}={} says which process this is, but not of how many. Set dist.world (1 for a run alone).",
-           variable, rank);
+           variable, *rank);
     }
-    return *world;
+    found_.world = *world;
+    return true;
   }
 
   // Rank and world size of one launcher; false when it says nothing.
@@ -149,6 +134,9 @@ class Detector {
     return true;
   }
 
+  const char* first_set(const char* one, const char* other) const { return env_(one) ? one : other; }
+
+  // On this machine; "" for a launcher that does not say how many there are.
   void local(const char* rank, const char* world) {
     found_.local_rank = number(rank, 0, kMost - 1).value_or(0);
     found_.local_world = number(world, 1, kMost).value_or(found_.local_rank + 1);
@@ -199,8 +187,7 @@ class Detector {
     } else if (found_.host.empty() || found_.port == 0) {
       fail(Exit::Config,
            "{} processes (from {}), but nothing says where they meet. Set dist.rendezvous: host:port, of a "
-           "port that is "
-           "free on the machine of rank 0.",
+           "port that is free on the machine of rank 0.",
            found_.world, found_.source);
     }
     return found_;

@@ -12,28 +12,14 @@ namespace {
 
 constexpr Milliseconds kLookEvery(50);
 
-void put_text(std::string& to, const std::string& text) {
-  wire::put(to, static_cast<std::uint32_t>(text.size()));
-  to += text;
-}
-
-std::string take_text(std::string_view& from) {
-  std::uint32_t size = 0;
-  if (!wire::take(from, size) || size > from.size())
-    fail(Exit::Peer, "store: a process joined with damaged words");
-  const std::string text(from.substr(0, size));
-  from.remove_prefix(size);
-  return text;
-}
-
 std::string to_text(const Member& m) {
   std::string out;
-  put_text(out, m.machine);
+  wire::put_text(out, m.machine);
   for (const Facts* facts : {&m.same, &m.different}) {
     wire::put(out, static_cast<std::uint32_t>(facts->size()));
     for (const auto& [name, value] : *facts) {
-      put_text(out, name);
-      put_text(out, value);
+      wire::put_text(out, name);
+      wire::put_text(out, value);
     }
   }
   return out;
@@ -41,15 +27,16 @@ std::string to_text(const Member& m) {
 
 Member from_text(std::string_view text) {
   Member m;
-  m.machine = take_text(text);
+  bool whole = wire::take_text(text, m.machine);
   for (Facts* facts : {&m.same, &m.different}) {
     std::uint32_t n = 0;
-    if (!wire::take(text, n)) fail(Exit::Peer, "store: a process joined with damaged words");
-    for (; n > 0; --n) {
-      std::string name = take_text(text);
-      (*facts)[name] = take_text(text);
+    whole = whole && wire::take(text, n);
+    for (std::string name, value; whole && n > 0; --n) {
+      whole = wire::take_text(text, name) && wire::take_text(text, value);
+      (*facts)[name] = value;
     }
   }
+  if (!whole) fail(Exit::Peer, "store: a process joined with damaged words");
   return m;
 }
 
@@ -131,9 +118,8 @@ void join(Store& store, const Launch& launch, const Member& me, Milliseconds tim
     if (missing.empty()) break;
     if (std::chrono::steady_clock::now() >= deadline) {
       fail(Exit::Peer,
-           "waited {} s for {} ranks at {}; have {}. Missing: {}. Source of the world size: {}. Check that "
-           "their machines "
-           "can reach {}.",
+           "waited {} s for {} ranks at {}; have {}. Missing: {}. Source of the world size: {}. Check "
+           "that their machines can reach {}.",
            std::chrono::duration_cast<std::chrono::seconds>(timeout).count(), launch.world, store.address(),
            launch.world - static_cast<int>(missing.size()), ranges(missing), launch.source, store.address());
     }

@@ -35,6 +35,22 @@ bool wait_for(int fd, short events, Deadline deadline) {
   }
 }
 
+// Calls move(bytes done so far), which is send or recv, until n bytes are done.
+template <class Move>
+bool move_all(int fd, short events, std::size_t n, Deadline deadline, const Move& move) {
+  for (std::size_t done = 0; done < n;) {
+    const ssize_t now = move(done);
+    if (now > 0) {
+      done += static_cast<std::size_t>(now);
+    } else if (now == 0 || (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)) {
+      return false;
+    } else if (errno != EINTR && !wait_for(fd, events, deadline)) {
+      return false;
+    }
+  }
+  return true;
+}
+
 void set_option(int fd, int level, int name, int value) {
   ::setsockopt(fd, level, name, &value, sizeof(value));
 }
@@ -124,37 +140,15 @@ Socket connect_to(const std::string& host, int port, Deadline deadline, std::str
 }
 
 bool send_all(const Socket& to, std::string_view bytes, Deadline deadline) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::send(to.fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (n > 0) {
-      bytes.remove_prefix(static_cast<std::size_t>(n));
-    } else if (n < 0 && errno == EINTR) {
-      continue;
-    } else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-      if (!wait_for(to.fd(), POLLOUT, deadline)) return false;
-    } else {
-      return false;
-    }
-  }
-  return true;
+  return move_all(to.fd(), POLLOUT, bytes.size(), deadline, [&](std::size_t done) {
+    return ::send(to.fd(), bytes.data() + done, bytes.size() - done, MSG_NOSIGNAL);
+  });
 }
 
 bool receive_all(const Socket& from, void* bytes, std::size_t n, Deadline deadline) {
-  auto* at = static_cast<char*>(bytes);
-  while (n > 0) {
-    const ssize_t got = ::recv(from.fd(), at, n, 0);
-    if (got > 0) {
-      at += got;
-      n -= static_cast<std::size_t>(got);
-    } else if (got < 0 && errno == EINTR) {
-      continue;
-    } else if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
-      if (!wait_for(from.fd(), POLLIN, deadline)) return false;
-    } else {
-      return false;
-    }
-  }
-  return true;
+  return move_all(from.fd(), POLLIN, n, deadline, [&](std::size_t done) {
+    return ::recv(from.fd(), static_cast<char*>(bytes) + done, n - done, 0);
+  });
 }
 
 void keep_alive(const Socket& socket) {

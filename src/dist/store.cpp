@@ -101,11 +101,8 @@ std::map<std::string, std::string> Store::list(const std::string& prefix) {
   const std::string text = state_->ask(wire::Op::List, 0, prefix, {}).second;
   std::string_view rest = text;
   std::map<std::string, std::string> found;
-  std::uint32_t key = 0, value = 0;
-  while (wire::take(rest, key) && wire::take(rest, value) && std::uint64_t{key} + value <= rest.size()) {
-    found.emplace(rest.substr(0, key), rest.substr(key, value));
-    rest.remove_prefix(std::size_t{key} + value);
-  }
+  for (std::string key, value; wire::take_text(rest, key) && wire::take_text(rest, value);)
+    found.emplace(key, value);
   return found;
 }
 

@@ -157,9 +157,8 @@ struct StoreServer::State {
       case wire::Op::List: {
         std::string all;
         for (auto at = values.lower_bound(key); at != values.end() && at->first.starts_with(key); ++at) {
-          wire::put(all, static_cast<std::uint32_t>(at->first.size()));
-          wire::put(all, static_cast<std::uint32_t>(at->second.size()));
-          all += at->first + at->second;
+          wire::put_text(all, at->first);
+          wire::put_text(all, at->second);
         }
         return answer(c, wire::Answer::Yes, all);
       }

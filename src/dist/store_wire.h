@@ -39,6 +39,18 @@ bool take(std::string_view& from, T& value) {
   return true;
 }
 
+inline void put_text(std::string& to, std::string_view text) {
+  put(to, static_cast<std::uint32_t>(text.size()));
+  to += text;
+}
+inline bool take_text(std::string_view& from, std::string& text) {
+  std::uint32_t size = 0;
+  if (!take(from, size) || size > from.size()) return false;
+  text = from.substr(0, size);
+  from.remove_prefix(size);
+  return true;
+}
+
 inline std::string request(Op op, std::uint64_t number, std::string_view key, std::string_view value) {
   std::string out;
   put(out, static_cast<std::uint32_t>(1 + 8 + 4 + key.size() + value.size()));

@@ -47,7 +47,7 @@ std::size_t Scorer::bytes(const LanguageModel& model, Impl impl, DType compute, 
   std::size_t states = 0;
   for (const StateField& field : model.state_fields(rows)) {
     Tensor& tensor = state.emplace_back();
-    tensor.view = untouchable(field.shape, scorer.dtype_of(field), device_of(impl));
+    tensor.view = untouchable(field.shape, field.dtype(impl, compute), device_of(impl));
     states += tensor.view.nbytes();
   }
   Workspace dry(device_of(impl), impl);
@@ -167,15 +167,10 @@ void Scorer::score_rows(std::span<const ScoreRequest> requests, std::span<const 
   for (std::size_t i = 0; i < rows.size(); ++i) scores[rows[i].request][rows[i].continuation] = sums[i];
 }
 
-DType Scorer::dtype_of(const StateField& field) const {
-  if (!field.accumulation) return compute_;
-  return impl_ == Impl::Ref ? DType::F64 : DType::F32;
-}
-
 Scorer::State Scorer::empty_state(std::int64_t rows) const {
   State state;
   for (const StateField& field : model_.state_fields(rows))
-    state.emplace_back(field.shape, dtype_of(field), device_of(impl_));
+    state.emplace_back(field.shape, field.dtype(impl_, compute_), device_of(impl_));
   return state;
 }
 

@@ -9,9 +9,8 @@ namespace rt {
 
 Session::Session(const LanguageModel& model, Impl impl, DType compute, std::int64_t prompt_chunk)
     : model_(model), chunk_(prompt_chunk), fields_(model.state_fields(1)) {
-  const DType accumulation = impl == Impl::Ref ? DType::F64 : DType::F32;
   for (const StateField& field : fields_)
-    state_.emplace_back(field.shape, field.accumulation ? accumulation : compute, device_of(impl));
+    state_.emplace_back(field.shape, field.dtype(impl, compute), device_of(impl));
   logits_.resize(static_cast<std::size_t>(model.spec().vocab));
   host_row_.resize(logits_.size() * sizeof(double));
   std::size_t saved = 0, scratch = 0;

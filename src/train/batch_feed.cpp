@@ -8,14 +8,10 @@
 namespace rt {
 namespace {
 
-constexpr std::size_t kAlignment = 256;  // of a batch's tensors, as of allocations
-
-std::size_t padded(const TensorView& part) {
-  return part ? (part.nbytes() + kAlignment - 1) / kAlignment * kAlignment : 0;
-}
+std::size_t bytes_of(const TensorView& part) { return part ? padded_bytes(part.nbytes()) : 0; }
 
 std::size_t packed_bytes(const BatchView& batch) {
-  return padded(batch.tokens) + padded(batch.targets) + padded(batch.reset);
+  return bytes_of(batch.tokens) + bytes_of(batch.targets) + bytes_of(batch.reset);
 }
 
 // Where a batch's tensors lie in one piece of memory, which one copy moves.
@@ -23,7 +19,7 @@ BatchView packed(const BatchView& like, std::byte* memory, Device device) {
   const auto place = [&](const TensorView& part) -> TensorView {
     if (!part) return {};
     const TensorView view(memory, part.shape, part.dtype, device);
-    memory += padded(part);
+    memory += bytes_of(part);
     return view;
   };
   BatchView views;

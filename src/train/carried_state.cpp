@@ -5,18 +5,6 @@
 #include "rt/core/host.h"
 
 namespace rt {
-namespace {
-
-constexpr std::size_t kAlignment = 256;  // of the tensors in a block, as of allocations
-
-std::size_t padded(std::size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
-
-DType dtype_in(const StateField& field, DType compute, const ExecContext& ctx) {
-  return field.accumulation ? accum_dtype(ctx) : compute;
-}
-
-}  // namespace
-
 CarriedState::CarriedState(ExecContext& ctx, const LanguageModel& model, DType compute,
                            std::int64_t sequences, std::int64_t micro_sequences)
     : ctx_(ctx),
@@ -28,22 +16,19 @@ CarriedState::CarriedState(ExecContext& ctx, const LanguageModel& model, DType c
            micro_sequences);
   std::size_t bytes = 0;
   for (const StateField& field : layout_)
-    bytes += padded(static_cast<std::size_t>(field.shape.numel()) * size_of(dtype_in(field, compute, ctx)));
+    bytes +=
+        padded_bytes(static_cast<std::size_t>(field.shape.numel()) * size_of(field.dtype(ctx.impl, compute)));
   const Shape shape{micro_batches_, static_cast<std::int64_t>(bytes)};
-  if (ctx.dry_run) {
-    now_.view = next_.view = untouchable(shape, DType::U8, ctx.device);
-  } else {
-    now_ = Tensor(shape, DType::U8, ctx.device);
-    next_ = Tensor(shape, DType::U8, ctx.device);
-  }
+  now_ = lasting(ctx, shape, DType::U8);
+  next_ = lasting(ctx, shape, DType::U8);
 }
 
 std::vector<TensorView> CarriedState::in_block(const TensorView& block) const {
   std::vector<TensorView> views;
   std::byte* at = block.data;
   for (const StateField& field : layout_) {
-    views.emplace_back(at, field.shape, dtype_in(field, compute_, ctx_), block.device);
-    at += padded(views.back().nbytes());
+    views.emplace_back(at, field.shape, field.dtype(ctx_.impl, compute_), block.device);
+    at += padded_bytes(views.back().nbytes());
   }
   return views;
 }
@@ -81,7 +66,7 @@ std::vector<CarriedState::Field> CarriedState::fields() const {
   for (const StateField& field : layout_) {
     Shape shape = field.shape;
     shape[0] = rows_ * micro_batches_;
-    all.push_back({field.name, Tensor(shape, dtype_in(field, compute_, ctx_))});
+    all.push_back({field.name, Tensor(shape, field.dtype(ctx_.impl, compute_))});
   }
   return all;
 }
@@ -116,7 +101,7 @@ void CarriedState::write(const std::function<void(const std::string& name, const
 std::size_t CarriedState::file_bytes() const {
   std::size_t bytes = 0;
   for (const StateField& field : layout_)
-    bytes += static_cast<std::size_t>(field.shape.numel()) * size_of(dtype_in(field, compute_, ctx_));
+    bytes += static_cast<std::size_t>(field.shape.numel()) * size_of(field.dtype(ctx_.impl, compute_));
   return bytes * static_cast<std::size_t>(micro_batches_);
 }
 

@@ -51,12 +51,9 @@ std::vector<double> micro_step(ExecContext& ctx, Objective& objective, const Bat
 MicroStepper::MicroStepper(ExecContext& ctx, Objective& objective, ParamStore& store, bool graphs,
                            std::int64_t sequences, CarriedState* carried)
     : ctx_(ctx), objective_(objective), store_(store), graphs_(graphs), feed_(ctx), carried_(carried) {
-  if (ctx.dry_run) {
-    ones_.view = kept_.view = untouchable({sequences}, accum_dtype(ctx), ctx.device);
-  } else {
-    ones_ = copy_to(ctx.device, ones_for(ctx, sequences).view);
-    kept_ = Tensor({sequences}, accum_dtype(ctx), ctx.device);
-  }
+  ones_ = lasting(ctx, {sequences}, accum_dtype(ctx));
+  kept_ = lasting(ctx, {sequences}, accum_dtype(ctx));
+  if (!ctx.dry_run) copy(ones_.view, ones_for(ctx, sequences).view);
 }
 
 std::size_t MicroStepper::device_bytes() const {

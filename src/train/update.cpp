@@ -36,12 +36,7 @@ Update::Update(ExecContext& ctx, ParamStore& store, AdamW& optimizer, double cli
       clip_(clip),
       scalars_(ctx.device, sizeof(StepScalars), kStepsAhead,
                ctx.dry_run ? MemoryMode::Measure : MemoryMode::Live) {
-  const Shape shape{static_cast<std::int64_t>(sizeof(Memory))};
-  if (ctx.dry_run) {
-    buffer_.view = untouchable(shape, DType::U8, ctx.device);
-  } else {
-    buffer_ = Tensor(shape, DType::U8, ctx.device);
-  }
+  buffer_ = lasting(ctx, {static_cast<std::int64_t>(sizeof(Memory))}, DType::U8);
   memory_ = reinterpret_cast<Memory*>(buffer_.view.data);
 }
 

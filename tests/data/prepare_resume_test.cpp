@@ -81,6 +81,16 @@ class PrepareResume : public ::testing::Test {
     resumed_ += report.resumed_tokens > 0;
   }
 
+  void kill_at_each_of(const std::vector<std::string>& seen) {
+    for (std::size_t at = 0; at < seen.size(); ++at) {
+      SCOPED_TRACE("operation " + std::to_string(at) + ": " + seen[at]);
+      kill_at(at);
+      EXPECT_FALSE(fs::exists(tmp_ / "out"));
+      expect_undisturbed();
+      fs::remove_all(tmp_ / "out");
+    }
+  }
+
   TempDir tmp_;
   std::string type_ = "chars";
   PrepareOptions options_;
@@ -94,13 +104,7 @@ TEST_F(PrepareResume, KilledAtEveryDiskOperation) {
   ASSERT_GT(seen.size(), 60u);
   EXPECT_GT(report_.bad_lines, PrepareReport::kMaxListed);
   EXPECT_GT(report_.empty_documents, 10u);
-  for (std::size_t at = 0; at < seen.size(); ++at) {
-    SCOPED_TRACE("operation " + std::to_string(at) + ": " + seen[at]);
-    kill_at(at);
-    EXPECT_FALSE(fs::exists(tmp_ / "out"));
-    expect_undisturbed();
-    fs::remove_all(tmp_ / "out");
-  }
+  kill_at_each_of(seen);
   EXPECT_GT(resumed_, 40);
 }
 
@@ -123,13 +127,7 @@ TEST_F(PrepareResume, KilledAtEveryDiskOperationOfConversations) {
   const auto files = files_of(tmp_ / "undisturbed");
   EXPECT_TRUE(files.contains("loss_mask.rmask"));
   EXPECT_FALSE(files.contains("shard-00000.rtok.mask"));
-  for (std::size_t at = 0; at < seen.size(); ++at) {
-    SCOPED_TRACE("operation " + std::to_string(at) + ": " + seen[at]);
-    kill_at(at);
-    EXPECT_FALSE(fs::exists(tmp_ / "out"));
-    expect_undisturbed();
-    fs::remove_all(tmp_ / "out");
-  }
+  kill_at_each_of(seen);
   EXPECT_GT(resumed_, 15);
   // The mask of a shard that was damaged: that shard is made again.
   kill_at(seen.size() - 2);

@@ -56,4 +56,10 @@ inline std::string file_bytes(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
+// What a checkpoint holds that must be the same to the bit.
+inline std::string run_bits(const std::filesystem::path& checkpoint) {
+  return file_bytes(checkpoint / "model.safetensors") + file_bytes(checkpoint / "optimizer.safetensors") +
+         file_bytes(checkpoint / "recurrent.safetensors");
+}
+
 }  // namespace rt::testing

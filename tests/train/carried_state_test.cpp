@@ -6,12 +6,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "rt/core/error.h"
-#include "rt/core/log.h"
-#include "rt/io/archive.h"
-#include "rt/train/run_loader.h"
-#include "rt/train/trainer.h"
-#include "tests/support/toy_run.h"
+#include "tests/train/run_test.h"
 #include "tests/train/toy_stepper.h"
 
 namespace rt {
@@ -21,7 +16,6 @@ namespace fs = std::filesystem;
 using testing::file_bytes;
 using testing::HostBatch;
 using testing::kScale;
-using testing::TempDir;
 using testing::Toy;
 using testing::toy_config;
 
@@ -119,56 +113,21 @@ TEST(CarriedState, IsTheSameForAnyMicroBatches) {
   EXPECT_EQ(two.file_bytes(), bytes);
 }
 
-class CarriedRun : public ::testing::Test {
+class CarriedRun : public testing::RunTest {
  protected:
-  void SetUp() override { log::set_level(log::Level::Off); }
-  void TearDown() override { log::set_level(log::Level::Info); }
-
+  CarriedRun() : RunTest("rt-carried-run") {}
   RunConfig config(const std::string& run, const std::vector<std::string>& overrides = {}) const {
     std::vector<std::string> all = {"data.order=sequential", "data.document_state=carry"};
     all.insert(all.end(), overrides.begin(), overrides.end());
     return RunConfig::parse(toy_config(temp_.path(), temp_.path() / run, kSteps), run, all);
   }
-  std::vector<double> run(const RunConfig& c, std::uint64_t last) {
-    Trainer trainer(c);
-    std::vector<double> losses;
-    while (trainer.progress().step < last) losses.push_back(trainer.step().loss);
-    saved_ = trainer.save();
-    return losses;
-  }
-  std::string bits() const {
-    std::string all;
-    for (const char* part : {"model", "optimizer", "recurrent"}) {
-      const std::string bytes = file_bytes(saved_ / (std::string(part) + ".safetensors"));
-      EXPECT_FALSE(bytes.empty()) << part;
-      all += bytes;
-    }
-    return all;
-  }
-  std::string why_not(const RunConfig& c, Exit code) {
-    try {
-      Trainer trainer(c);
-    } catch (const Error& e) {
-      EXPECT_EQ(e.code(), code) << e.what();
-      return e.what();
-    }
-    return "";
-  }
   static constexpr int kSteps = 9;  // each of the three sequences has six windows, and begins again
-  TempDir temp_{"rt-carried-run"};
-  fs::path saved_;
 };
 
 TEST_F(CarriedRun, ResumesToTheBitAtEveryStep) {
-  const std::vector<double> straight = run(config("straight"), kSteps);
-  const std::string want = bits();
-  for (std::uint64_t k = 0; k < kSteps; ++k) {
-    const RunConfig c = config("cut" + std::to_string(k));
-    std::vector<double> losses = run(c, k);
-    for (const double loss : run(c, kSteps)) losses.push_back(loss);
-    EXPECT_EQ(losses, straight) << "resumed at " << k;
-    EXPECT_TRUE(bits() == want) << "resumed at " << k;
-  }
+  expect_resumes([&](const std::string& run) { return config(run); }, kSteps, up_to(kSteps));
+  for (const char* part : {"model", "optimizer", "recurrent"})  // all of these were compared
+    EXPECT_FALSE(file_bytes(saved_ / (std::string(part) + ".safetensors")).empty()) << part;
 }
 
 TEST_F(CarriedRun, IsNotARunFromEmptyState) {

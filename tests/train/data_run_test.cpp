@@ -4,26 +4,19 @@
 #include <cmath>
 #include <fstream>
 
-#include "rt/core/error.h"
-#include "rt/core/log.h"
 #include "rt/data/prepare.h"
 #include "rt/train/run_loader.h"
-#include "rt/train/trainer.h"
-#include "tests/support/toy_run.h"
+#include "tests/train/run_test.h"
 
 namespace rt {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::file_bytes;
-using testing::TempDir;
 using testing::toy_config;
 
-class DataRun : public ::testing::Test {
+class DataRun : public testing::RunTest {
  protected:
-  void SetUp() override { log::set_level(log::Level::Off); }
-  void TearDown() override { log::set_level(log::Level::Info); }
-
+  DataRun() : RunTest("rt-data-run") {}
   RunConfig config(const std::string& run, const std::vector<std::string>& overrides, int steps) {
     return RunConfig::parse(toy_config(temp_.path(), temp_.path() / run, steps), run, overrides);
   }
@@ -38,25 +31,6 @@ class DataRun : public ::testing::Test {
     }
     return path.string();
   }
-  std::vector<double> run(const RunConfig& c, std::uint64_t last) {
-    Trainer trainer(c);
-    std::vector<double> losses;
-    while (trainer.progress().step < last) losses.push_back(trainer.step().loss);
-    const fs::path saved = trainer.save();
-    bits_ = file_bytes(saved / "model.safetensors") + file_bytes(saved / "optimizer.safetensors");
-    return losses;
-  }
-  std::string why_not(const RunConfig& c, Exit code) {
-    try {
-      Trainer trainer(c);
-    } catch (const Error& e) {
-      EXPECT_EQ(e.code(), code) << e.what();
-      return e.what();
-    }
-    return "";
-  }
-  TempDir temp_{"rt-data-run"};
-  std::string bits_;
 };
 
 // 48 tokens a step: four steps of rows of 8, then rows of 16.
@@ -66,16 +40,8 @@ TEST_F(DataRun, MixedPackedAndGrowingResumesAroundTheChangeOfLength) {
           ", weight: 0.7, epochs_max: 3}, {path: " + texts("b.jsonl", 33) + ", weight: 0.3}]",
       "data.packing=pack", "data.seq_len=[{until: 192, value: 8}, {value: 16}]"};
   constexpr int kSteps = 7;
-  const std::vector<double> straight = run(config("straight", overrides, kSteps), kSteps);
-  const std::string want = bits_;
-  for (const double loss : straight) EXPECT_TRUE(std::isfinite(loss));
-  for (const std::uint64_t k : {3, 4, 5}) {
-    const RunConfig c = config("cut" + std::to_string(k), overrides, kSteps);
-    std::vector<double> losses = run(c, k);
-    for (const double loss : run(c, kSteps)) losses.push_back(loss);
-    EXPECT_EQ(losses, straight) << "resumed at " << k;
-    EXPECT_TRUE(bits_ == want) << "resumed at " << k;
-  }
+  const auto named = [&](const std::string& run) { return config(run, overrides, kSteps); };
+  for (const double loss : expect_resumes(named, kSteps, {3, 4, 5})) EXPECT_TRUE(std::isfinite(loss));
   const RunConfig c = config("straight", overrides, kSteps);
   const Corpus corpus(c, temp_.path() / "straight" / "data", false);
   const data::Loader loader = run_loader(c, corpus, 1);

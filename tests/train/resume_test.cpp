@@ -2,46 +2,27 @@
 
 #include <cmath>
 
-#include "rt/core/error.h"
 #include "rt/core/host.h"
-#include "rt/core/log.h"
 #include "rt/core/parallel.h"
 #include "rt/io/archive.h"
 #include "rt/io/checkpoint.h"
-#include "rt/train/trainer.h"
-#include "tests/support/toy_run.h"
+#include "tests/train/run_test.h"
 
 namespace rt {
 namespace {
 
 namespace fs = std::filesystem;
 using testing::file_bytes;
-using testing::TempDir;
 using testing::toy_config;
 
 constexpr int kSteps = 12;  // two epochs of six steps
 
-class Resume : public ::testing::Test {
+class Resume : public testing::RunTest {
  protected:
-  void SetUp() override { log::set_level(log::Level::Off); }
-  void TearDown() override { log::set_level(log::Level::Info); }
-  TempDir temp_{"rt-resume"};
-
+  Resume() : RunTest("rt-resume") {}
   RunConfig config(const std::string& run, const std::string& extra = "") {
     return RunConfig::parse(toy_config(temp_.path(), temp_.path() / run, kSteps, extra), run);
   }
-  // Runs to `last` from wherever the run directory is, saves, and returns the losses seen.
-  std::vector<double> run(const RunConfig& c, std::uint64_t last) {
-    Trainer trainer(c);
-    std::vector<double> losses;
-    while (trainer.progress().step < last) losses.push_back(trainer.step().loss);
-    saved_ = trainer.save();
-    return losses;
-  }
-  std::string bits() const {
-    return file_bytes(saved_ / "model.safetensors") + file_bytes(saved_ / "optimizer.safetensors");
-  }
-  fs::path saved_;
 };
 
 TEST_F(Resume, AtEveryStepGivesTheSameBits) {
@@ -51,17 +32,9 @@ TEST_F(Resume, AtEveryStepGivesTheSameBits) {
       c.optimizer.moments = moments;
       return c;
     };
-    const std::vector<double> straight = run(named("straight"), kSteps);
-    const std::string want = bits();
+    const std::vector<double> straight = expect_resumes(named, kSteps, up_to(kSteps));
     ASSERT_EQ(straight.size(), static_cast<std::size_t>(kSteps));
     EXPECT_LT(straight.back(), straight.front());
-    for (std::uint64_t k = 0; k < kSteps; ++k) {
-      const RunConfig c = named("cut" + std::to_string(k));
-      std::vector<double> losses = run(c, k);
-      for (const double loss : run(c, kSteps)) losses.push_back(loss);
-      EXPECT_EQ(losses, straight) << "resumed at " << k;
-      EXPECT_TRUE(bits() == want) << "resumed at " << k;
-    }
   }
 }
 

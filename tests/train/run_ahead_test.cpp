@@ -20,6 +20,7 @@ namespace {
 namespace emu = cuda::emu;
 namespace fs = std::filesystem;
 using testing::file_bytes;
+using testing::run_bits;
 using testing::TempDir;
 using testing::toy_config;
 
@@ -43,10 +44,6 @@ class RunAhead : public ::testing::Test {
   RunConfig config(const std::string& run, int steps = kSteps, const std::string& extra = "") const {
     return RunConfig::parse(toy_config(temp_.path(), temp_.path() / run, steps, extra), run);
   }
-  static std::string bits(const fs::path& checkpoint) {
-    return file_bytes(checkpoint / "model.safetensors") + file_bytes(checkpoint / "optimizer.safetensors") +
-           file_bytes(checkpoint / "recurrent.safetensors");
-  }
   static void carry(RunConfig& c) {
     c.data.order = config::Order::Sequential;
     c.data.document_state = config::DocumentState::Carry;
@@ -56,7 +53,7 @@ class RunAhead : public ::testing::Test {
     be_quick();
     Trainer trainer(c);
     while (trainer.progress().step < steps) trainer.step();
-    return bits(trainer.save());
+    return run_bits(trainer.save());
   }
 
   TempDir temp_{"rt-ahead"};
@@ -74,7 +71,7 @@ TEST_F(RunAhead, ChangesNoBit) {
     be_lazy(seed);
     Trainer trainer(with_bf16_moments("ahead" + std::to_string(seed)));
     while (trainer.progress().step < kSteps) ASSERT_TRUE(trainer.give());
-    EXPECT_TRUE(bits(trainer.save()) == want) << seed;
+    EXPECT_TRUE(run_bits(trainer.save()) == want) << seed;
   }
 }
 
@@ -144,8 +141,8 @@ TEST_F(RunAhead, ABadStepStopsAllThatWereGivenAfterIt) {
     EXPECT_EQ(trainer.progress().step, 1u);
     EXPECT_EQ(trainer.progress().tokens, 48u);
     const fs::path saved = temp_.path() / name / "checkpoints" / io::checkpoint_name(1);
-    std::string all = bits(saved) + file_bytes(temp_.path() / name / "bad" / "step-1.safetensors");
-    EXPECT_TRUE(bits(trainer.save()) == bits(saved));
+    std::string all = run_bits(saved) + file_bytes(temp_.path() / name / "bad" / "step-1.safetensors");
+    EXPECT_TRUE(run_bits(trainer.save()) == run_bits(saved));
     return std::pair(all, said.substr(0, said.find("saved to")));
   };
   const auto [want, said] = diverge("waits", false);
@@ -178,7 +175,7 @@ TEST_F(RunAhead, AnInterruptedFitSavesWhatItGave) {
     const SignalGuard forgotten;
     step = trainer.progress().step;
     ASSERT_GE(step, 10u);
-    got = bits(root / io::checkpoint_name(step));
+    got = run_bits(root / io::checkpoint_name(step));
   }
   ASSERT_FALSE(got.empty());
   EXPECT_TRUE(got == waited_for(endless("whole"), step)) << step;

@@ -8,6 +8,12 @@ namespace rt {
 
 class Stream;
 
+// Of every allocation, and of the tensors that share one.
+inline constexpr std::size_t kAlignment = 256;
+constexpr std::size_t padded_bytes(std::size_t bytes) {
+  return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+}
+
 // Move-only owner of one allocation. Contents start undefined.
 class Buffer {
  public:

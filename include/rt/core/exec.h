@@ -1,5 +1,6 @@
 #pragma once
 #include "rt/core/arena.h"
+#include "rt/core/buffer.h"
 #include "rt/core/rng.h"
 #include "rt/core/stream.h"
 
@@ -26,7 +27,11 @@ struct ExecContext {
 };
 
 // Dtype of recurrent state, losses and parameter gradients: F64 for Ref, else F32.
-inline DType accum_dtype(const ExecContext& ctx) { return ctx.impl == Impl::Ref ? DType::F64 : DType::F32; }
+inline DType accum_dtype(Impl impl) { return impl == Impl::Ref ? DType::F64 : DType::F32; }
+inline DType accum_dtype(const ExecContext& ctx) { return accum_dtype(ctx.impl); }
+
+// Zeros where ctx computes, for longer than its arenas keep anything; in a dry run untouchable.
+Tensor lasting(const ExecContext& ctx, Shape shape, DType dtype);
 
 // The memory of one step with a context over it, for tools and tests; the trainer plans its own.
 class Workspace {

@@ -80,10 +80,10 @@ struct PrepareReport {
 // the document starts of one shard. A text document may have any size, but for tokenizers that must see all
 // of it: SentencePiece, and patterns that look behind or come in sequence.
 //
-// When it fails, is stopped or killed, finished shards stay in
-// `<output>.partial`, and the same call goes on behind them: the inputs (paths, sizes, times of change), the
-// options that matter for the output and the tokenizer must be what they were, else it starts over with a
-// note. Bad input: Exit::Data, one line with the file.
+// When it fails, is stopped or killed, finished shards stay in `<output>.partial`, and the same call goes on
+// behind them: the inputs (paths, sizes, times of change), the options that matter for the output and the
+// tokenizer must be what they were, else it starts over with a note. Bad input: Exit::Data, one line with the
+// file.
 PrepareReport prepare(const std::vector<std::filesystem::path>& inputs, const std::filesystem::path& output,
                       const Tokenizer& given, const PrepareOptions& options);
 PrepareReport prepare(const std::vector<std::filesystem::path>& inputs, const std::filesystem::path& output,

@@ -63,7 +63,6 @@ class Scorer {
                   bool greedy, std::vector<std::vector<Score>>& scores);
   State read_contexts(std::span<const ScoreRequest> requests, std::span<const std::size_t> batch);
   State empty_state(std::int64_t rows) const;
-  DType dtype_of(const StateField& field) const;
   void measure(Workspace& workspace, std::int64_t rows, std::int64_t T, State& state);
   // Adds to `rows` what the targets of each score; the state moves on.
   void read(const Piece& piece, State& state, bool greedy, std::span<Score> rows);

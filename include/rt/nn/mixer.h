@@ -14,6 +14,7 @@ struct StateField {
   std::string name;   // as in the official state, e.g. "att_x_prev"
   Shape shape;        // batch first
   bool accumulation;  // f32 (f64 for Ref) whatever the compute dtype; else compute dtype
+  DType dtype(Impl impl, DType compute) const { return accumulation ? accum_dtype(impl) : compute; }
 };
 
 struct MixIn {
