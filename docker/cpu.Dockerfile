@@ -17,7 +17,7 @@ RUN cmake --preset cpu -DRT_TESTS=OFF -DRT_ARCH="$RT_ARCH" && cmake --build --pr
 FROM debian:12-slim
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
-      libstdc++6 libgomp1 libdnnl2 libpcre2-8-0 libsentencepiece0 libsimdjson14 libzstd1 zlib1g libyaml-cpp0.7 \
+      libstdc++6 libgomp1 libdnnl2 libpcre2-8-0 libsentencepiece0 libgloo0 libsimdjson14 libzstd1 zlib1g libyaml-cpp0.7 \
       libspdlog1.10 libfmt9 \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --create-home --uid 1000 rwkv \

@@ -26,7 +26,8 @@ libgtest-dev     header:gtest/gtest.h'
 optional_needs='
 libdnnl-dev      header:dnnl.h
 libpcre2-dev     header:pcre2.h
-libsentencepiece-dev header:sentencepiece_processor.h'
+libsentencepiece-dev header:sentencepiece_processor.h
+libgloo-dev header:gloo/context.h'
 readonly min_cmake=3.22 min_gcc=11
 
 say() { printf '%s\n' "$*" >&2; }

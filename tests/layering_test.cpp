@@ -50,6 +50,7 @@ const std::vector<Owned> kThirdParty = {
     {{"zlib.h"}, {"src/data/gzip_source.cpp", "tests/data/"}},
     {{"zstd.h"}, {"src/data/zstd_source.cpp", "tests/data/"}},
     {{"sentencepiece_processor.h"}, {"src/data/sentencepiece_tokenizer.cpp"}},
+    {{"gloo/"}, {"src/dist/gloo_"}},
     {{"CLI/"}, {"src/apps/"}},
     {{"gtest/"}, {"tests/"}},
     {{"cuda*", "cublas*", "nccl.h", "nvtx3/", "mma.h"}, {"cuda/"}},
@@ -66,6 +67,7 @@ const std::map<std::string, Texts> kFlags = {
     {"RT_WITH_ONEDNN", {"src/ops/cpu/"}},
     {"RT_WITH_PCRE2", {"src/data/regex_splitter.cpp"}},
     {"RT_WITH_SENTENCEPIECE", {"src/data/sentencepiece_tokenizer.cpp"}},
+    {"RT_WITH_GLOO", {"src/dist/gloo_"}},
 };
 
 constexpr std::int64_t kMaxLines = 300;

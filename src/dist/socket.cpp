@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -108,6 +109,19 @@ int port_of(const Socket& listening) {
   ::getsockname(listening.fd(), reinterpret_cast<sockaddr*>(&address), &size);
   if (address.ss_family == AF_INET6) return ntohs(reinterpret_cast<const sockaddr_in6&>(address).sin6_port);
   return ntohs(reinterpret_cast<const sockaddr_in&>(address).sin_port);
+}
+
+std::string local_address_of(const Socket& connected) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof(address);
+  std::array<char, NI_MAXHOST> host{};
+  if (::getsockname(connected.fd(), reinterpret_cast<sockaddr*>(&address), &size) != 0 ||
+      ::getnameinfo(reinterpret_cast<sockaddr*>(&address), size, host.data(), host.size(), nullptr, 0,
+                    NI_NUMERICHOST) != 0) {
+    fail(Exit::Peer, "a connection has no address: {}", std::strerror(errno));
+  }
+  const std::string_view text = host.data(), mapped = "::ffff:";
+  return std::string(text.starts_with(mapped) ? text.substr(mapped.size()) : text);
 }
 
 Socket connect_to(const std::string& host, int port, Deadline deadline, std::string& why) {

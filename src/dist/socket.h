@@ -27,6 +27,7 @@ using Deadline = std::chrono::steady_clock::time_point;
 // Accepts IPv4 and IPv6; does not block. Exit::Peer.
 Socket listen_at(int port);
 int port_of(const Socket& listening);
+std::string local_address_of(const Socket& connected);  // "10.0.0.7", "fd00::7"
 // One attempt at each address of the host; none: `why` says what the last one said.
 Socket connect_to(const std::string& host, int port, Deadline deadline, std::string& why);
 // All of it, or false: at the deadline, or when the other side is gone.

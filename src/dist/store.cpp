@@ -79,6 +79,7 @@ Store::Store(const std::string& host, int port, Milliseconds timeout) : state_(s
 Store::~Store() = default;
 
 const std::string& Store::address() const { return state_->address; }
+std::string Store::local_address() const { return local_address_of(state_->socket); }
 
 void Store::set(const std::string& key, std::string_view value) { state_->ask(wire::Op::Set, 0, key, value); }
 

@@ -48,6 +48,7 @@ class Store {
   std::int64_t add(const std::string& key, std::int64_t delta);  // the sum so far; a new key begins at 0
   std::map<std::string, std::string> list(const std::string& prefix);
   const std::string& address() const;  // "host:port"
+  std::string local_address() const;   // this machine's, as seen from there: numbers
 
  private:
   struct State;
