@@ -118,7 +118,7 @@ class StepBench {
     const double begin = now_seconds();
     for (std::size_t i = 0; i < batches.size(); ++i) {
       stepper_->give(view_of(batches[i]), 1.0 / static_cast<double>(options_.micro * options_.seq_len), true);
-      update_->give(kRate, first + i + 1, stepper_->take_losses());
+      update_->give(kRate, first + i + 1, {.mine = stepper_->take_losses()});
     }
     check(update_->read().non_finite);
     return now_seconds() - begin;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,19 +18,17 @@
 
 namespace {
 
-// A launcher that starts several processes expects one run of all of them, not as many runs of one.
-void refuse_more_than_one(const rt::config::DistSection& section) {
+// The processes that train this run, as launchers and the file say. Never a silent run of one.
+std::unique_ptr<rt::Team> team_of(const rt::config::DistSection& section) {
   const auto number = [](const std::optional<std::int64_t>& n) {
     return n ? std::optional(static_cast<int>(std::min<std::int64_t>(*n, INT32_MAX))) : std::nullopt;
   };
   const rt::dist::LaunchOptions given{number(section.rank), number(section.world), number(section.local_rank),
                                       section.rendezvous.value_or("")};
   const rt::dist::Launch launch = rt::dist::detect_launch(rt::dist::process_environment(), given);
-  if (launch.world == 1) return;
-  rt::fail(rt::Exit::Config,
-           "this is rank {} of {} (from {}), but this version trains in one process. Start one, with all "
-           "of the machine's cores or one GPU.",
-           launch.rank, launch.world, launch.source);
+  if (launch.world == 1) return std::make_unique<rt::Team>();
+  if (launch.rank != 0) rt::log::set_level(rt::log::Level::Warn);
+  return std::make_unique<rt::Team>(launch, rt::version_text("rwkv-train"));
 }
 
 int train(int argc, char** argv) {
@@ -59,8 +58,8 @@ int train(int argc, char** argv) {
     rt::check_run(run);
     return 0;
   }
-  refuse_more_than_one(run.dist);
-  return static_cast<int>(rt::Trainer(std::move(run)).fit());
+  auto team = team_of(run.dist);
+  return static_cast<int>(rt::Trainer(std::move(run), std::move(team)).fit());
 }
 
 }  // namespace

@@ -97,6 +97,7 @@ inline void visit(Section& s, RunSection& v) {
   s.key("name", v.name, {.required = "my-run"});
   s.key("dir", v.dir);
   s.key("seed", v.seed, {.change = ChangeClass::Data});
+  s.key("deterministic", v.deterministic, {.change = ChangeClass::Harmless});
   s.key("on_exists", v.on_exists);
 }
 
@@ -115,7 +116,10 @@ inline void visit(Section& s, ModelSection& v) {
   s.key("init", v.init);
 }
 
-inline void visit(Section& s, PrecisionSection& v) { s.key("compute", v.compute, {.absent = "auto"}); }
+inline void visit(Section& s, PrecisionSection& v) {
+  s.key("compute", v.compute, {.absent = "auto"});
+  s.key("grad_reduce", v.grad_reduce);
+}
 
 inline void visit(Section& s, TokenizerSection& v) {
   s.key("type", v.type);
@@ -195,9 +199,15 @@ inline void visit(Section& s, BudgetSection& v) {
   s.key("wall", v.wall, {.change = ChangeClass::Harmless});
 }
 
-inline void visit(Section& s, StabilitySection& v) { s.key("nonfinite", v.nonfinite); }
+inline void visit(Section& s, StabilitySection& v) {
+  s.key("nonfinite", v.nonfinite);
+  s.key("param_hash_every", v.param_hash_every);
+}
 
-inline void visit(Section& s, ParallelSection& v) { s.key("recompute", v.recompute); }
+inline void visit(Section& s, ParallelSection& v) {
+  s.key("recompute", v.recompute);
+  s.key("zero", v.zero);
+}
 
 inline void visit(Section& s, DistSection& v) {
   s.key("world", v.world, {.absent = "auto"});

@@ -42,6 +42,11 @@ class Validator : private Checks {
     at_least(c_.dist.world, 1, "dist.world");
     at_least(c_.dist.rank, 0, "dist.rank");
     at_least(c_.dist.local_rank, 0, "dist.local_rank");
+    require(c_.parallel.zero >= 0 && c_.parallel.zero <= 3, "parallel.zero",
+            "{} is not a stage of ZeRO. Use 0 (replicas), 1 (optimizer shared out), 2 (gradients too) or 3 "
+            "(weights too)",
+            c_.parallel.zero);
+    at_least(c_.stability.param_hash_every, 0, "stability.param_hash_every");
   }
 
   void model() {

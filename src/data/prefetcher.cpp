@@ -7,17 +7,11 @@
 
 namespace rt::data {
 
-Prefetcher::Prefetcher(const Loader& loader, std::uint64_t first_step, int micro_begin, int micro_end,
-                       std::size_t depth)
-    : loader_(&loader),
-      micro_begin_(micro_begin),
-      micro_end_(micro_end),
-      depth_(depth),
-      step_(first_step),
-      micro_(micro_begin) {
-  RT_CHECK(depth > 0 && micro_begin >= 0 && micro_begin < micro_end && micro_end <= loader.micro_batches(),
-           "prefetcher: micro-batches [{}, {}) of {}, depth {}", micro_begin, micro_end,
-           loader.micro_batches(), depth);
+Prefetcher::Prefetcher(const Loader& loader, std::uint64_t first_step, int rank, int ranks, std::size_t depth)
+    : loader_(&loader), rank_(rank), ranks_(ranks), depth_(depth), step_(first_step), micro_(rank) {
+  RT_CHECK(depth > 0 && rank >= 0 && rank < ranks && rank < loader.micro_batches(),
+           "prefetcher: rank {} of {}, {} micro-batches, depth {}", rank, ranks, loader.micro_batches(),
+           depth);
   thread_ = std::thread([this] { work(); });
 }
 
@@ -53,8 +47,9 @@ void Prefetcher::work() {
       error_ = error;
     } else {
       ready_.push_back(std::move(batch));
-      if (++micro_ == micro_end_) {
-        micro_ = micro_begin_;
+      micro_ += ranks_;
+      if (micro_ >= loader_->micro_batches()) {
+        micro_ = rank_;
         ++step_;
       }
     }
@@ -82,7 +77,7 @@ void Prefetcher::seek(std::uint64_t step) {
     const std::lock_guard lock(mutex_);
     ++generation_;
     step_ = step;
-    micro_ = micro_begin_;
+    micro_ = rank_;
     ready_.clear();
     error_ = nullptr;
   }

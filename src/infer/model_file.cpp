@@ -64,10 +64,15 @@ void load_parameters(ParamStore& store, const io::TensorArchive& archive) {
       fail(Exit::Checkpoint, "{}: {} is missing.", path, p->name);
     }
     const Shape& shape = archive.info(p->name).shape;
-    if (shape.numel() != p->master.numel() ||
+    if (shape.numel() != p->master.shape.numel() ||
         (shape.rank() == p->master.shape.rank() && shape != p->master.shape)) {
       fail(Exit::Checkpoint, "{}: {} has shape {}, the model's is {}.", path, p->name, shape,
            p->master.shape);
+    }
+    if (!p->master) {  // shared out
+      for (const ParamPart& part : store.parts())
+        if (part.parameter == p) archive.read_part(p->name, part.begin, part.master);
+      continue;
     }
     TensorView to = p->master;
     to.shape = shape;

@@ -171,6 +171,17 @@ void TensorArchive::read_into(std::string_view tensor, const TensorView& out) co
   host.write_back();
 }
 
+void TensorArchive::read_part(std::string_view tensor, std::int64_t begin, const TensorView& out) const {
+  const TensorInfo& found = info(tensor);
+  const std::int64_t n = found.shape.numel(), end = begin + out.numel();
+  RT_CHECK(begin >= 0 && end <= n, "read_part \"{}\": elements {} to {} of {}", tensor, begin, end, n);
+  if (found.dtype == file_dtype(out.dtype))
+    return copy(out, this->tensor(tensor).reshape({n}).slice(0, begin, end));
+  const Tensor whole(found.shape, out.dtype);
+  read_into(tensor, whole.view);
+  copy(out, whole.view.reshape({n}).slice(0, begin, end));
+}
+
 namespace {
 using Parser = ParsedArchive (*)(std::span<const std::byte>, const std::filesystem::path&);
 

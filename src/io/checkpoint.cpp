@@ -47,13 +47,18 @@ std::optional<std::string> mismatch(const fs::path& path, const FileDigest& expe
   const auto size = fs::file_size(path, missing);
   if (missing) return "missing";
   if (size != expected.size) return format("{} bytes, manifest says {}", size, expected.size);
-  const auto found = digest_file(path);
+  const auto found = digest_file(path, expected.ends);
   if (found == expected) return std::nullopt;
   std::uint64_t begin = 0, end = expected.size;
   for (std::size_t i = 0; i < std::min(found.blocks.size(), expected.blocks.size()); ++i) {
     if (found.blocks[i] == expected.blocks[i]) continue;
-    begin = i * kDigestBlockBytes;
-    end = std::min(end, begin + kDigestBlockBytes);
+    if (expected.ends.empty()) {
+      begin = i * kDigestBlockBytes;
+      end = std::min(end, begin + kDigestBlockBytes);
+    } else {
+      begin = i == 0 ? 0 : expected.ends[i - 1];
+      end = expected.ends[i];
+    }
     return format("checksum mismatch in bytes {}-{}, stored {}, read {}", begin, end,
                   hex64(expected.blocks[i]), hex64(found.blocks[i]));
   }

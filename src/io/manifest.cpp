@@ -1,5 +1,6 @@
 #include "io/manifest.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "io/text.h"
@@ -24,6 +25,7 @@ Json body_of(const Manifest& manifest) {
   for (const auto& [name, digest] : manifest.files) {
     Json& f = files[name] = {{"size", digest.size}, {"xxh3", hex64(digest.xxh3)}};
     for (const auto block : digest.blocks) f["blocks"].push_back(hex64(block));
+    if (!digest.ends.empty()) f["ends"] = digest.ends;
   }
   return {{"format", kFormat},
           {"version", kVersion},
@@ -46,6 +48,10 @@ Manifest read_body(const Json& body) {
     if (f.contains("blocks")) {
       for (const auto& block : f.at("blocks")) d.blocks.push_back(hex_of(block));
     }
+    if (f.contains("ends")) d.ends = f.at("ends").get<std::vector<std::uint64_t>>();
+    if (!d.ends.empty() && (d.ends.size() != d.blocks.size() ||
+                            !std::is_sorted(d.ends.begin(), d.ends.end()) || d.ends.back() != d.size))
+      bad("the blocks of " + shown(name) + " are not its whole");
     out.files.emplace(name, std::move(d));
   }
   return out;

@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <cstring>
 #include <nlohmann/json.hpp>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "io/archive_impl.h"
@@ -12,11 +14,13 @@ namespace rt::io {
 namespace {
 constexpr std::size_t kDataAlignment = 64;
 
-std::vector<const NamedTensor*> in_file_order(std::span<const NamedTensor> tensors, const std::string& path) {
+std::vector<const NamedTensor*> in_file_order(std::span<const NamedTensor> tensors, const std::string& path,
+                                              bool with_data = true) {
   std::vector<const NamedTensor*> order;
   std::unordered_set<std::string_view> seen;
   for (const auto& t : tensors) {
-    RT_CHECK(t.view.data != nullptr || t.view.numel() == 0, "{}: tensor {} has no data", path, shown(t.name));
+    RT_CHECK(!with_data || t.view.data != nullptr || t.view.numel() == 0, "{}: tensor {} has no data", path,
+             shown(t.name));
     RT_CHECK(t.name != "__metadata__" && t.name.size() <= kMaxTensorName, "{}: {} cannot name a tensor", path,
              shown(t.name));
     RT_CHECK(seen.insert(t.name).second, "{}: tensor {} is given twice", path, shown(t.name));
@@ -80,6 +84,34 @@ void write_safetensors(FileWriter& out, std::span<const NamedTensor> tensors, co
   out.write(&length, sizeof length);
   out.write(header);
   for (const auto* t : order) write_elements(out, HostTensor(t->view).view());
+}
+
+std::pair<std::vector<FilePiece>, std::uint64_t> share_safetensors(const std::filesystem::path& path,
+                                                                   std::span<const NamedTensor> tensors,
+                                                                   std::span<const TensorPart> mine,
+                                                                   const Metadata& metadata, bool leads) {
+  const auto order = in_file_order(tensors, path.string(), false);
+  const auto header = make_header(order, metadata, path.string());
+  const std::uint64_t length = header.size();
+  std::uint64_t size = sizeof length + length;
+  std::unordered_map<std::string_view, std::uint64_t> places;
+  for (const auto* t : order) {
+    places[t->name] = size;
+    size += t->view.nbytes();
+  }
+  SharedFileWriter out(path);
+  if (leads) {
+    std::string start(sizeof length, '\0');
+    std::memcpy(start.data(), &length, sizeof length);
+    start += header;
+    out.write(0, start.data(), start.size());
+  }
+  for (const TensorPart& part : mine) {
+    const HostTensor host(part.values);
+    out.write(places.at(part.name) + static_cast<std::uint64_t>(part.begin) * size_of(part.values.dtype),
+              host.view().data, host.view().nbytes());
+  }
+  return {out.finish(), size};
 }
 
 FileDigest write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,

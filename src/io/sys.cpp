@@ -56,23 +56,27 @@ void fail_errno(const fs::path& path, const char* what, int error) {
   fail(Exit::Checkpoint, "{}: {}: {}", path.string(), what, std::generic_category().message(error));
 }
 
-int open_for_write(const fs::path& path) {
+namespace {
+
+int open_with(const fs::path& path, int flags) {
   int fd = -1;
   const int error = hooked(FileOp::Open, path, [&] {
-    return fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    return fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0644);
   });
   if (error != 0) fail_errno(path, "cannot create", error);
   return fd;
 }
 
-void write_all(int fd, const fs::path& path, const void* data, std::size_t bytes) {
+// `call` writes up to so many bytes from there.
+template <class Call>
+void write_with(const fs::path& path, const void* data, std::size_t bytes, Call call) {
   constexpr std::size_t kMaxCall = std::size_t{1} << 30;  // Linux writes at most 2 GiB at a time
   const auto* next = static_cast<const char*>(data);
   while (bytes > 0) {
     const std::size_t ask = std::min(bytes, kMaxCall);
     const auto fault = announce(FileOp::Write, false, path, ask);
     if (fault.error != 0) fail_errno(path, "write failed", fault.error);
-    const ssize_t n = ::write(fd, next, std::min(ask, fault.max_bytes));
+    const ssize_t n = call(next, std::min(ask, fault.max_bytes));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) fail_errno(path, "write failed", errno);
     if (n == 0) fail_errno(path, "write failed", EIO);
@@ -80,6 +84,22 @@ void write_all(int fd, const fs::path& path, const void* data, std::size_t bytes
     next += n;
     bytes -= static_cast<std::size_t>(n);
   }
+}
+
+}  // namespace
+
+int open_for_write(const fs::path& path) { return open_with(path, O_TRUNC); }
+int open_to_share(const fs::path& path) { return open_with(path, 0); }
+
+void write_all(int fd, const fs::path& path, const void* data, std::size_t bytes) {
+  write_with(path, data, bytes, [fd](const char* from, std::size_t n) { return ::write(fd, from, n); });
+}
+
+void write_at(int fd, const fs::path& path, const void* data, std::size_t bytes, std::uint64_t offset) {
+  const auto* begin = static_cast<const char*>(data);
+  write_with(path, data, bytes, [&](const char* from, std::size_t n) {
+    return ::pwrite(fd, from, n, static_cast<off_t>(offset) + (from - begin));
+  });
 }
 
 void sync(int fd, const fs::path& path) {

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 
 // The system calls that change the disk, each passing through the fault hook of rt/io/testing.h. All throw
@@ -11,7 +12,9 @@ namespace fs = std::filesystem;
 [[noreturn]] void fail_errno(const fs::path& path, const char* what, int error);
 
 int open_for_write(const fs::path& path);  // created, or truncated
+int open_to_share(const fs::path& path);   // created, or as it is: others write to it, too
 void write_all(int fd, const fs::path& path, const void* data, std::size_t bytes);
+void write_at(int fd, const fs::path& path, const void* data, std::size_t bytes, std::uint64_t offset);
 void sync(int fd, const fs::path& path);
 void close(int fd, const fs::path& path);
 void sync_directory(const fs::path& path);

@@ -18,8 +18,10 @@ LanguageModel::LanguageModel(const ModelSpec& spec, const ParamScope& scope) : s
   ln0_weight_ = &first.add("ln0.weight", {C}, init::constant(1));
   ln0_bias_ = &first.add("ln0.bias", {C}, init::constant(0));
   for (int layer = 0; layer < spec.layers; ++layer) {
+    scope.begin_unit();
     blocks_.push_back(std::make_unique<Block>(spec, layer, blocks.child(std::to_string(layer))));
   }
+  scope.begin_unit();
   ln_out_weight_ = &scope.add("ln_out.weight", {C}, init::constant(1));
   ln_out_bias_ = &scope.add("ln_out.bias", {C}, init::constant(0));
   const double gain = V > C ? 0.5 * std::sqrt(static_cast<double>(V) / static_cast<double>(C)) : 0.5;
@@ -41,6 +43,10 @@ LanguageModel::Out LanguageModel::forward(Tape& tape, const In& in) const {
   const std::size_t fields = blocks_.front()->state_fields(1).size();
   RT_CHECK(in.state.empty() || in.state.size() == fields * blocks_.size(),
            "model state: {} tensors, expected {}", in.state.size(), fields * blocks_.size());
+  const auto before = [&](std::size_t unit) {
+    if (in.before_unit) (*in.before_unit)(unit);
+  };
+  before(emb_->unit);
   Var x = embedding(tape, in.tokens, tape.param(*emb_));
   x = layer_norm(tape, x, tape.param(*ln0_weight_), tape.param(*ln0_bias_));
   Var v_first;
@@ -48,6 +54,7 @@ LanguageModel::Out LanguageModel::forward(Tape& tape, const In& in) const {
   // A tape that does not record keeps nothing but a block's outputs, so memory does not grow with depth.
   const bool segmented = (in.recompute == Recompute::Block || !tape.recording()) && !in.taps;
   for (std::size_t layer = 0; layer < blocks_.size(); ++layer) {
+    before(emb_->unit + 1 + layer);
     const Block& block = *blocks_[layer];
     const auto run = [&block, taps = in.taps](Tape& t, std::span<const Var> v) {
       const Block::Out o = block.forward(t, {v[0], v[1], v[2], v.subspan(3)}, taps);
@@ -65,6 +72,7 @@ LanguageModel::Out LanguageModel::forward(Tape& tape, const In& in) const {
     v_first = result[1];
     out.state.insert(out.state.end(), result.begin() + 2, result.end());
   }
+  before(head_->unit);
   out.hidden = layer_norm(tape, x, tape.param(*ln_out_weight_), tape.param(*ln_out_bias_));
   return out;
 }

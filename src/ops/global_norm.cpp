@@ -8,9 +8,11 @@ const OpTable<GlobalNormKernels>& global_norm_table() {
   return table;
 }
 
-void global_norm(ExecContext& ctx, const TensorView& values, NormResult* result) {
+void global_norm(ExecContext& ctx, const TensorView& values, NormResult* result, int slices) {
   RT_CHECK(values.is_contiguous(), "global_norm: values of {} are not contiguous", values.shape);
-  global_norm_table().at(ctx.impl).forward(ctx, {values}, {result});
+  RT_CHECK(slices >= 1 && slices <= kMostNormSlices && values.numel() % slices == 0,
+           "global_norm: {} values in {} slices", values.numel(), slices);
+  global_norm_table().at(ctx.impl).forward(ctx, {values, slices}, {result});
 }
 
 }  // namespace rt

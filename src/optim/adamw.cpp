@@ -7,19 +7,19 @@ AdamW::AdamW(ParamStore& store, const AdamWOptions& options, MemoryMode mode)
     : store_(store), options_(options), moments_(options.moments.value_or(store.types().master)) {
   for (Tensor* moments : {&m_, &v_}) {
     if (mode == MemoryMode::Measure) {
-      moments->view = untouchable({store.trainable_extent()}, moments_, store.device());
+      moments->view = untouchable({store.owned_extent()}, moments_, store.device());
     } else {
-      *moments = Tensor({store.trainable_extent()}, moments_, store.device());
+      *moments = Tensor({store.owned_extent()}, moments_, store.device());
     }
   }
 }
 
 void AdamW::step(ExecContext& ctx, const StepScalars* scalars) {
   for (const ParamGroup& group : store_.groups()) {
-    const std::int64_t end = group.begin + group.master.numel();
+    const std::int64_t end = group.at + group.master.numel();
     const AdamwArgs args{.master = group.master,
-                         .m = m_.view.slice(0, group.begin, end),
-                         .v = v_.view.slice(0, group.begin, end),
+                         .m = m_.view.slice(0, group.at, end),
+                         .v = v_.view.slice(0, group.at, end),
                          .grad = group.grad,
                          .value = group.value,
                          .scalars = scalars,
@@ -34,18 +34,23 @@ void AdamW::step(ExecContext& ctx, const StepScalars* scalars) {
 }
 
 std::size_t AdamW::state_bytes() const {
-  return 2 * static_cast<std::size_t>(store_.trainable_extent()) * size_of(moments_);
+  return 2 * static_cast<std::size_t>(store_.owned_extent()) * size_of(moments_);
 }
 
-void AdamW::visit_state(const std::function<void(const std::string&, const TensorView&)>& visit) {
-  const auto flat = reinterpret_cast<std::uintptr_t>(store_.flat_grad().data);
-  const auto size = static_cast<std::int64_t>(size_of(store_.types().master));
+std::vector<Optimizer::StateTensor> AdamW::state_tensors() const {
+  std::vector<StateTensor> all;
+  for (const char* prefix : {"m.", "v."}) {
+    for (const Parameter* p : store_.parameters())
+      if (p->trainable) all.push_back({prefix + p->name, p, moments_});
+  }
+  return all;
+}
+
+void AdamW::visit_state(const VisitState& visit) {
   for (const auto& [prefix, moments] : {std::pair{"m.", &m_}, std::pair{"v.", &v_}}) {
-    for (const Parameter* p : store_.parameters()) {
-      if (!p->trainable) continue;
-      const auto at = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(p->grad.data) - flat) / size;
-      visit(prefix + p->name, moments->view.slice(0, at, at + p->grad.numel()).reshape(p->grad.shape));
-    }
+    for (const ParamPart& part : store_.parts())
+      visit(prefix + part.parameter->name, part,
+            moments->view.slice(0, part.at, part.at + part.master.numel()));
   }
 }
 

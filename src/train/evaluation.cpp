@@ -1,10 +1,10 @@
 #include "rt/train/evaluation.h"
 
-#include <array>
 #include <bit>
 #include <chrono>
 #include <cmath>
 #include <numbers>
+#include <span>
 
 #include "rt/core/error.h"
 #include "rt/core/host.h"
@@ -14,37 +14,41 @@
 namespace rt {
 namespace {
 
-// Sums by how many tokens the model had read: bucket k is for (2^(k-1), 2^k].
-class Positions {
- public:
-  void add(const data::Batch& batch, const std::vector<double>& losses) {
-    std::uint64_t read = 0;
-    for (std::size_t i = 0; i < batch.targets.size(); ++i) {
-      const bool starts =
-          i % static_cast<std::size_t>(batch.T) == 0 || (!batch.reset.empty() && batch.reset[i]);
-      read = starts ? 1 : read + 1;
-      if (batch.targets[i] == data::kIgnoreTarget) continue;
-      PositionLoss& bucket = buckets_[static_cast<std::size_t>(std::bit_width(read - 1))];
-      bucket.loss += losses[i];
-      ++bucket.tokens;
-    }
-  }
-  std::vector<PositionLoss> means() const {
-    std::vector<PositionLoss> found;
-    for (std::size_t k = 0; k < buckets_.size(); ++k) {
-      PositionLoss bucket = buckets_[k];
-      if (bucket.tokens == 0) continue;
-      bucket.begin = k == 0 ? 0 : std::uint64_t{1} << (k - 1);
-      bucket.end = std::uint64_t{1} << k;
-      bucket.loss /= static_cast<double>(bucket.tokens);
-      found.push_back(bucket);
-    }
-    return found;
-  }
+// What a batch adds, as numbers that processes can add up: its loss, predictions and their bytes, then losses
+// and predictions by how many tokens the model had read: bucket k is for (2^(k-1), 2^k].
+constexpr std::size_t kBuckets = 64, kNumbers = 3 + 2 * kBuckets;
 
- private:
-  std::array<PositionLoss, 64> buckets_{};
-};
+void measure(const data::Batch& batch, const std::vector<double>& losses, const data::Tokenizer& tokenizer,
+             std::span<double> found) {
+  std::uint64_t read = 0;
+  for (std::size_t i = 0; i < batch.targets.size(); ++i) {
+    const bool starts =
+        i % static_cast<std::size_t>(batch.T) == 0 || (!batch.reset.empty() && batch.reset[i]);
+    read = starts ? 1 : read + 1;
+    if (batch.targets[i] == data::kIgnoreTarget) continue;
+    const auto bucket = static_cast<std::size_t>(std::bit_width(read - 1));
+    found[0] += losses[i];
+    found[1] += 1;
+    found[2] += static_cast<double>(tokenizer.decode_bytes(batch.targets[i]).size());
+    found[3 + bucket] += losses[i];
+    found[3 + kBuckets + bucket] += 1;
+  }
+}
+
+EvalResult result_of(std::span<const double> sums) {
+  EvalResult result;
+  result.tokens = static_cast<std::uint64_t>(sums[1]);
+  result.loss = sums[0] / sums[1];
+  result.perplexity = std::exp(result.loss);
+  result.bits_per_byte = sums[0] / (std::numbers::ln2 * sums[2]);
+  for (std::size_t k = 0; k < kBuckets; ++k) {
+    const double tokens = sums[3 + kBuckets + k];
+    if (tokens == 0) continue;
+    result.by_position.push_back({k == 0 ? 0 : std::uint64_t{1} << (k - 1), std::uint64_t{1} << k,
+                                  sums[3 + k] / tokens, static_cast<std::uint64_t>(tokens)});
+  }
+  return result;
+}
 
 }  // namespace
 
@@ -73,34 +77,30 @@ std::optional<EvalResult> evaluate(ExecContext& ctx, const LanguageModel& model,
                                    const data::TokenSource& source, const data::Tokenizer& tokenizer,
                                    std::int64_t seq_len, std::int64_t rows, bool document_resets,
                                    std::uint64_t max_predictions, const std::atomic<int>* stop,
-                                   const std::function<void(std::uint64_t, std::uint64_t)>& progress) {
+                                   const std::function<void(std::uint64_t, std::uint64_t)>& progress,
+                                   const EvalShare& share) {
   const auto begin = std::chrono::steady_clock::now();
   const data::EvalLoader loader(source, seq_len, rows, document_resets, max_predictions);
-  EvalResult result;
-  double total = 0;
-  std::uint64_t bytes = 0;
-  Positions positions;
-  for (std::uint64_t i = 0; i < loader.batches(); ++i) {
-    if (stop && *stop != 0) return std::nullopt;
+  // Batch by batch, so that the sums do not depend on who computed which.
+  std::vector<double> found(loader.batches() * kNumbers);
+  bool stopped = false;
+  for (std::uint64_t i = share.rank; i < loader.batches() && !stopped; i += share.size) {
     const data::Batch batch = loader.at(i);
-    result.tokens += batch.predictions;
-    const std::vector<double> losses = next_token_losses(ctx, model, view_of(batch));
-    for (const double loss : losses) total += loss;
-    positions.add(batch, losses);
-    for (const std::int32_t id : batch.targets) {
-      if (id != data::kIgnoreTarget) bytes += tokenizer.decode_bytes(id).size();
-    }
+    measure(batch, next_token_losses(ctx, model, view_of(batch)), tokenizer,
+            std::span(found).subspan(i * kNumbers, kNumbers));
     if (progress) progress(i + 1, loader.batches());
+    stopped = stop && *stop != 0;
   }
-  if (result.tokens == 0) {
+  if (share.any ? share.any(stopped) : stopped) return std::nullopt;
+  if (share.sum) share.sum(found);
+  std::vector<double> sums(kNumbers);
+  for (std::size_t i = 0; i < found.size(); ++i) sums[i % kNumbers] += found[i];
+  if (sums[1] == 0) {
     fail(Exit::Data, "{}: its loss mask leaves nothing to predict in the {} tokens looked at; use other data",
          source.name(), loader.predictions());
   }
-  result.loss = total / static_cast<double>(result.tokens);
-  result.perplexity = std::exp(result.loss);
-  result.bits_per_byte = total / (std::numbers::ln2 * static_cast<double>(bytes));
+  EvalResult result = result_of(sums);
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  result.by_position = positions.means();
   return result;
 }
 

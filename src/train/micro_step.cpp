@@ -23,8 +23,10 @@ Tensor ones_for(ExecContext& ctx, std::int64_t n) {
 }
 
 // Nothing in here reads host memory on a device, so that it can be recorded.
-void forward_backward(ExecContext& ctx, Objective& objective, const Staged& at, double grad_scale) {
+void forward_backward(ExecContext& ctx, Objective& objective, const Staged& at, double grad_scale,
+                      Exchange* exchange = nullptr) {
   Tape tape(ctx, Record::Yes);
+  if (exchange) tape.on_param_grad([exchange](const Parameter& p) { exchange->gradient_done(p); });
   const Var loss = objective.loss(tape, at.batch, grad_scale);
   if (!ctx.dry_run) copy(at.sums, tape.value(loss), ctx.stream);
   tape.seed(loss, at.seed);
@@ -49,8 +51,14 @@ std::vector<double> micro_step(ExecContext& ctx, Objective& objective, const Bat
 }
 
 MicroStepper::MicroStepper(ExecContext& ctx, Objective& objective, ParamStore& store, bool graphs,
-                           std::int64_t sequences, CarriedState* carried)
-    : ctx_(ctx), objective_(objective), store_(store), graphs_(graphs), feed_(ctx), carried_(carried) {
+                           std::int64_t sequences, CarriedState* carried, Exchange* exchange)
+    : ctx_(ctx),
+      objective_(objective),
+      store_(store),
+      graphs_(graphs),
+      feed_(ctx),
+      carried_(carried),
+      exchange_(exchange) {
   ones_ = lasting(ctx, {sequences}, accum_dtype(ctx));
   kept_ = lasting(ctx, {sequences}, accum_dtype(ctx));
   if (!ctx.dry_run) copy(ones_.view, ones_for(ctx, sequences).view);
@@ -109,9 +117,11 @@ std::vector<double> MicroStepper::run(const BatchView& batch, double grad_scale,
   return fetch_values(ctx_, take_losses());
 }
 
-void MicroStepper::give(const BatchView& batch, double grad_scale, bool first, bool continues) {
+void MicroStepper::give(const BatchView& batch, double grad_scale, bool first, bool continues,
+                        bool overwrite) {
+  overwrite = overwrite || first;
+  if (overwrite) store_.clear_grads();
   if (first) {
-    store_.clear_grads();
     kept_count_ = 0;  // of a step that was given up
     micro_ = 0;
   }
@@ -129,9 +139,11 @@ void MicroStepper::give(const BatchView& batch, double grad_scale, bool first, b
   }
   const auto work = [&] {
     const ArenaScope scope(ctx_.saved);
-    forward_backward(ctx_, objective_, at, grad_scale);
+    // A recording cannot call back when it is replayed.
+    forward_backward(ctx_, objective_, at, grad_scale,
+                     ctx_.device.kind == DeviceKind::Cpu ? exchange_ : nullptr);
   };
-  Kind& kind = kinds_[first ? 0 : 1];
+  Kind& kind = kinds_[overwrite ? 0 : 1];
   const Key key = key_of(batch, grad_scale, at.sums.data);
   if (should_record(kind, key)) record(kind, work);
   if (kind.graph && kind.key == key) {

@@ -20,8 +20,13 @@ Var NextToken::loss(Tape& tape, const BatchView& batch, double grad_scale) {
   const Var reset = batch.reset ? tape.input(batch.reset) : Var{};
   VarList state;
   for (const TensorView& view : batch.state) state.push_back(tape.input(view));
-  const LanguageModel::Out out = model_.forward(
-      tape, {.tokens = tokens, .reset = reset, .state = state, .taps = nullptr, .recompute = recompute_});
+  const LanguageModel::Out out =
+      model_.forward(tape, {.tokens = tokens,
+                            .reset = reset,
+                            .state = state,
+                            .taps = nullptr,
+                            .recompute = recompute_,
+                            .before_unit = before_unit_ ? &before_unit_ : nullptr});
   for (std::size_t i = 0; i < batch.state_after.size() && !tape.ctx().dry_run; ++i)
     copy(batch.state_after[i], tape.value(out.state[i]), tape.ctx().stream);
   return linear_cross_entropy(tape, out.hidden, tape.param(model_.head()), targets, grad_scale, l2wrap_);

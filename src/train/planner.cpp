@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 
 #include "rt/core/device_api.h"
 #include "rt/core/error.h"
@@ -31,10 +32,10 @@ Recompute recompute_of(const RunConfig& config) {
   return config.parallel.recompute == config::Recompute::Block ? Recompute::Block : Recompute::None;
 }
 
-Plan plan_for(const RunConfig& config, const ModelSpec& spec, std::int64_t micro) {
+Plan plan_for(const RunConfig& config, const ModelSpec& spec, std::int64_t micro, const Sharding& sharding) {
   const Device device = run_device(config);
   const DType compute = compute_dtype(config);
-  ParamStore store(device, {DType::F32, compute});
+  ParamStore store(device, {DType::F32, compute}, sharding);
   const LanguageModel model(spec, store.root());
   store.allocate(MemoryMode::Measure);
   AdamW optimizer(store, {.moments = config.optimizer.moments}, MemoryMode::Measure);
@@ -48,24 +49,35 @@ Plan plan_for(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
     return batch;
   };
   Workspace train(device, impl_of(device)), evaluate(device, impl_of(device));
+  const std::int64_t all = config.sequences_per_step() / micro,
+                     rounds = (all + sharding.world - 1) / sharding.world;
+  const std::int64_t most_sequences = config.most_sequences_per_step() / all * rounds;
   std::optional<CarriedState> carried;
-  if (carries_state(config)) carried.emplace(train.ctx(), model, compute, config.sequences_per_step(), micro);
-  MicroStepper stepper(train.ctx(), objective, store, false, config.most_sequences_per_step(),
-                       carried ? &*carried : nullptr);
+  if (carries_state(config)) carried.emplace(train.ctx(), model, compute, rounds * micro, micro);
+  const auto nobody = dist::single_communicator();
+  std::optional<Exchange> exchange;
+  if (needs_exchange(config, sharding)) {
+    exchange.emplace(train.ctx(), store, *nobody,
+                     Exchange::Options{static_cast<int>(rounds), config.run.deterministic, DType::F32});
+  }
+  MicroStepper stepper(train.ctx(), objective, store, false, most_sequences, carried ? &*carried : nullptr);
   for (const config::SeqLenPart& part : config.data.seq_len.parts)
     stepper.give(batch_of(part.value), 1.0, true);  // the arenas keep the most
-  Update update(train.ctx(), store, optimizer, config.optimizer.grad_clip);
-  update.give(config.optimizer.lr, 1, stepper.take_losses());
+  Update update(train.ctx(), store, optimizer, config.optimizer.grad_clip, exchange ? &*exchange : nullptr,
+                most_sequences);
+  update.give(config.optimizer.lr, 1, {.mine = stepper.take_losses()});
   next_token_losses(evaluate.ctx(), model, batch_of(config.data.seq_len));
 
   Plan plan;
   plan.parameters = store.numel();
-  plan.active_parameters = plan.parameters - store.find("emb.weight")->master.numel();
+  plan.active_parameters = plan.parameters - store.find("emb.weight")->master.shape.numel();
+  plan.sharding = sharding;
   plan.micro_sequences = micro;
-  plan.accumulation = config.sequences_per_step() / micro;
+  plan.micro_batches = all;
+  plan.accumulation = rounds;
   plan.tokens_per_step = config.batch.global_tokens;
   plan.steps = config.total_steps();
-  plan.gradients = store.flat_grad().nbytes();
+  plan.gradients = store.gradient_bytes();
   plan.weights = store.bytes() - plan.gradients;
   plan.optimizer = optimizer.state_bytes();
   plan.saved = std::max(train.saved().high_water(), evaluate.saved().high_water());
@@ -73,6 +85,7 @@ Plan plan_for(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
   plan.grad_pool = train.grads().high_water();
   plan.device = device;
   plan.batches = stepper.device_bytes() + update.device_bytes();
+  if (exchange) plan.exchange = exchange->device_bytes();
   if (device.kind == DeviceKind::Cpu)  // the prefetch ring: ids, targets, resets
     plan.batches += 6 * static_cast<std::size_t>(micro * config.data.seq_len) * 9;
   plan.saved_peak = by_name(train.saved().peak());
@@ -87,6 +100,16 @@ Plan plan_for(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
   const auto n2 = static_cast<double>(spec.head_size * spec.head_size);
   plan.flops_per_token = 6.0 * static_cast<double>(plan.active_parameters) + 40.0 * n2 * heads;
   return plan;
+}
+
+// What the number of micro-batches is to be a multiple of, so that no process is without one while others
+// have.
+std::int64_t micro_batches_wanted(const RunConfig& config, std::int64_t sequences, const Sharding& sharding) {
+  std::int64_t share = config.run.deterministic ? GradientTree::kLeaves : 1;
+  while (sequences % share != 0) share /= 2;
+  const std::int64_t both = std::lcm(share, std::int64_t{sharding.world});
+  if (sequences % both == 0) return both;
+  return share >= sharding.world ? share : sequences;
 }
 
 }  // namespace
@@ -126,13 +149,18 @@ std::size_t memory_for(Device device) {
   return device_api(device.kind).free_memory(device.index) / 10 * 9;
 }
 
-Plan make_plan(const RunConfig& config, const ModelSpec& spec, std::size_t memory, std::size_t data) {
+bool needs_exchange(const RunConfig& config, const Sharding& sharding) {
+  return sharding.world > 1 || config.run.deterministic;
+}
+
+Plan make_plan(const RunConfig& config, const ModelSpec& spec, std::size_t memory, std::size_t data,
+               const Sharding& sharding) {
   const bool on_cpu = run_device(config).kind == DeviceKind::Cpu;
   if (on_cpu) warm_up_sgemm();
   const std::size_t program = rss_bytes();
   const std::int64_t most_tokens = on_cpu ? kMicroTokens : kDeviceMicroTokens;
   const auto plan_with = [&](std::int64_t micro) {
-    Plan plan = plan_for(config, spec, micro);
+    Plan plan = plan_for(config, spec, micro, sharding);
     if (!on_cpu) return plan;
     plan.program = program;
     // Each window read makes the kernel map the 64 KiB around it.
@@ -143,12 +171,22 @@ Plan make_plan(const RunConfig& config, const ModelSpec& spec, std::size_t memor
   };
   const std::int64_t sequences = config.sequences_per_step();
   Plan smallest;
+  const auto expect_work = [&](std::int64_t micro) {
+    if (sequences / micro >= sharding.world) return;
+    fail(Exit::Config,
+         "batch: a step of {} sequences in micro-batches of {} has work for {} of {} processes. Raise "
+         "batch.global_tokens, lower batch.micro_sequences or data.seq_len, or start fewer processes.",
+         sequences, micro, sequences / micro, sharding.world);
+  };
+  expect_work(config.batch.micro_sequences.value_or(1));
   if (config.batch.micro_sequences) {
     smallest = plan_with(*config.batch.micro_sequences);
     if (smallest.total() <= memory) return smallest;
   } else {
+    const std::int64_t share = micro_batches_wanted(config, sequences, sharding);
     for (std::int64_t micro = sequences; micro >= 1; --micro) {
       if (sequences % micro != 0 || (micro > 1 && micro * config.data.seq_len > most_tokens)) continue;
+      if (sequences / micro % share != 0) continue;
       smallest = plan_with(micro);
       if (smallest.total() <= memory) return smallest;
     }
@@ -174,7 +212,9 @@ std::string describe(const Plan& plan) {
   line("parameters", format("{} ({})", plan.parameters, human_count(double(plan.parameters))),
        format("without embedding {}", human_count(double(plan.active_parameters))));
   line("tokens per step", format("{}", plan.tokens_per_step),
-       format("{} micro-batches of {} sequences", plan.accumulation, plan.micro_sequences));
+       format("{} micro-batches of {} sequences", plan.micro_batches, plan.micro_sequences));
+  if (plan.sharding.world > 1)
+    line("processes", format("{}", plan.sharding.world), format("ZeRO {}", plan.sharding.zero));
   line(
       "steps", plan.steps ? format("{}", *plan.steps) : "until the wall-clock budget ends",
       plan.steps ? format("{} tokens", human_count(double(*plan.steps) * double(plan.tokens_per_step))) : "");
@@ -194,6 +234,7 @@ std::string describe(const Plan& plan) {
   }
   if (plan.batches > 0) line("  token buffers", bytes(plan.batches));
   if (plan.tasks > 0) line("  eval.tasks", bytes(plan.tasks));
+  if (plan.exchange > 0) line("  gradient sums", bytes(plan.exchange));
   if (plan.carried > 0) line("  state between steps", bytes(plan.carried));
   if (plan.data > 0) line("  token files (mapped)", bytes(plan.data));
   if (plan.program > 0) line("  program", bytes(plan.program));

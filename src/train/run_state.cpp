@@ -11,27 +11,64 @@ namespace rt {
 namespace fs = std::filesystem;
 
 namespace {
+
 constexpr const char* kRecurrent = "recurrent.safetensors";
+
+// What a file is to hold, and what of it is here.
+struct Contents {
+  std::vector<io::NamedTensor> all;
+  std::vector<io::TensorPart> mine;
+
+  void add(const std::string& name, const Shape& shape, DType dtype) {
+    TensorView view;
+    view.shape = shape;
+    view.dtype = dtype;
+    all.push_back({name, view});
+  }
+};
+
+Contents weights_of(const ParamStore& store, const io::SaveCrew& crew) {
+  Contents weights;
+  for (const Parameter* p : store.parameters()) {
+    weights.add(p->name, p->master.shape, store.types().master);
+    if (!p->trainable && crew.leads())
+      weights.mine.push_back({p->name, 0, p->master.reshape({p->master.numel()})});
+  }
+  // Where nothing is shared out, all have the same.
+  if (!store.sharding().shares(1) && !crew.leads()) return weights;
+  for (const ParamPart& part : store.parts())
+    weights.mine.push_back({part.parameter->name, part.begin, part.master});
+  return weights;
 }
+
+Contents moments_of(const ParamStore& store, Optimizer& optimizer, const io::SaveCrew& crew) {
+  Contents moments;
+  for (const auto& [name, parameter, dtype] : optimizer.state_tensors())
+    moments.add(name, parameter->master.shape, dtype);
+  if (!store.sharding().shares(1) && !crew.leads()) return moments;
+  optimizer.visit_state([&](const std::string& name, const ParamPart& part, const TensorView& values) {
+    moments.mine.push_back({name, part.begin, values});
+  });
+  return moments;
+}
+
+}  // namespace
 
 fs::path save_run(const fs::path& root, const RunProgress& progress, const std::string& config,
                   ParamStore& store, Optimizer& optimizer, const CarriedState* carried,
-                  const data::Tokenizer& tokenizer) {
+                  const data::Tokenizer& tokenizer, const io::SaveCrew& crew) {
   fs::create_directories(root);
-  std::vector<io::NamedTensor> weights, moments;
-  for (const Parameter* p : store.parameters()) weights.push_back({p->name, p->master});
-  optimizer.visit_state([&](const std::string& name, const TensorView& view) {
-    moments.push_back({name, view});
-  });
   io::StateDict state;
   state.set_u64("step", progress.step);
   state.set_u64("tokens", progress.tokens);
   state.set_f64("seconds", progress.seconds);
   state.set_u64("data_fingerprint", progress.data_fingerprint);
 
-  io::CheckpointWriter writer(root, progress.step);
-  writer.tensors("model.safetensors", weights, {{"step", std::to_string(progress.step)}, {"arch", "rwkv7"}});
-  writer.tensors("optimizer.safetensors", moments);
+  io::CheckpointWriter writer(root, progress.step, crew);
+  const Contents weights = weights_of(store, crew), moments = moments_of(store, optimizer, crew);
+  writer.tensors("model.safetensors", weights.all, weights.mine,
+                 {{"step", std::to_string(progress.step)}, {"arch", "rwkv7"}});
+  writer.tensors("optimizer.safetensors", moments.all, moments.mine, {});
   if (carried) {
     const std::vector<CarriedState::Field> fields = carried->read();
     std::vector<io::NamedTensor> tensors;
@@ -53,11 +90,15 @@ RunProgress read_progress(const fs::path& dir) {
 RunProgress load_run(const fs::path& dir, ParamStore& store, Optimizer& optimizer) {
   load_parameters(store, io::open_archive(dir / "model.safetensors"));
   const io::TensorArchive moments = io::open_archive(dir / "optimizer.safetensors");
-  optimizer.visit_state([&](const std::string& name, const TensorView& view) {
+  optimizer.visit_state([&](const std::string& name, const ParamPart& part, const TensorView& values) {
     if (!moments.contains(name)) {
       fail(Exit::Checkpoint, "{}: {} is missing.", moments.path().string(), name);
     }
-    moments.read_into(name, view);
+    if (moments.info(name).shape != part.parameter->master.shape) {
+      fail(Exit::Checkpoint, "{}: {} has shape {}, the parameter's is {}.", moments.path().string(), name,
+           moments.info(name).shape, part.parameter->master.shape);
+    }
+    moments.read_part(name, part.begin, values);
   });
   return read_progress(dir);
 }

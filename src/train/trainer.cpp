@@ -19,21 +19,35 @@ namespace fs = std::filesystem;
 
 Trainer::~Trainer() { log::close_file(); }
 
+bool Trainer::agree(bool mine) { return team_->any({mine})[0]; }
+
+bool Trainer::stop_asked() { return agree(SignalGuard::requested() != 0); }
+
 bool Trainer::give() {
   const ProfileRange range("step");
   // Of the batch and not of what is predicted in it, which a loss mask or padding changes from step to step:
   // a prediction weighs the same in every step.
   const double per_token = 1.0 / static_cast<double>(config_.batch.global_tokens);
+  const int rounds = static_cast<int>(plan_.accumulation);
   std::uint64_t predictions = 0;
-  for (int micro = 0; micro < loader_->micro_batches(); ++micro) {
-    if (SignalGuard::requested() != 0) return false;
-    data::Batch batch = prefetcher_->next();
-    predictions += batch.predictions;
-    stepper_->give(view_of(batch), per_token, micro == 0, batch.continues);
-    prefetcher_->recycle(std::move(batch));
+  StepLosses losses;
+  for (int round = 0; round < rounds; ++round) {
+    if (stop_asked()) return false;
+    if (exchange_) exchange_->begin_round(round);
+    const bool has_work = team_->rank() + round * team_->size() < loader_->micro_batches();
+    if (has_work) {
+      data::Batch batch = prefetcher_->next();
+      predictions += batch.predictions;
+      losses.rows = batch.B;
+      stepper_->give(view_of(batch), per_token, round == 0, batch.continues,
+                     exchange_ && exchange_->overwrites(round));
+      prefetcher_->recycle(std::move(batch));
+    }
+    if (exchange_) exchange_->end_round(has_work);
   }
-  update_->give(schedule_.at(static_cast<std::int64_t>(progress_.step)), progress_.step + 1,
-                stepper_->take_losses());
+  losses.mine = stepper_->take_losses();
+  losses.total = losses.rows * loader_->micro_batches();
+  update_->give(schedule_.at(static_cast<std::int64_t>(progress_.step)), progress_.step + 1, losses);
   if (carried_) carried_->keep(update_->report());
   ++progress_.step;
   progress_.tokens += static_cast<std::uint64_t>(config_.batch.global_tokens);
@@ -45,10 +59,13 @@ bool Trainer::give() {
 StepResult Trainer::settle() {
   if (settled_) return settled_with_;
   const StepReport report = update_->read();
+  if (exchange_) exchange_->await_values();
   if (report.halted != 0) stop_non_finite(report);
   settled_ = true;
+  double counted = static_cast<double>(predictions_);
+  team_->sum({&counted, 1});
   // A loss mask may leave nothing of a batch to predict: its loss is a sum of nothing.
-  const auto predictions = static_cast<double>(std::max<std::uint64_t>(predictions_, 1));
+  const double predictions = std::max(counted, 1.0);
   settled_with_ = {.loss = report.loss / predictions,
                    .grad_norm = std::sqrt(report.sum_squares),
                    .lr = schedule_.at(static_cast<std::int64_t>(progress_.step) - 1)};
@@ -86,7 +103,7 @@ void Trainer::stop_non_finite(const StepReport& bad) {
     if (view.reset) tensors.push_back({format("micro{}.reset", i), view.reset});
   }
   const fs::path file = dir / format("step-{}.safetensors", progress_.step);
-  io::write_safetensors(file, tensors, {{"step", std::to_string(progress_.step)}});
+  if (team_->leads()) io::write_safetensors(file, tensors, {{"step", std::to_string(progress_.step)}});
   const fs::path saved = write_checkpoint();
 
   const double loss = bad.loss / static_cast<double>(predictions);
@@ -115,12 +132,14 @@ fs::path Trainer::write_checkpoint() {
   progress_.data_fingerprint = loader_->fingerprint();
   const fs::path root = dir_ / "checkpoints";
   const auto begin = std::chrono::steady_clock::now();
-  fs::path path =
-      save_run(root, progress_, config_.dump(), *store_, *optimizer_, carried_.get(), corpus_->tokenizer());
+  const io::SaveCrew crew{team_->rank(), team_->size(),
+                          [this](const std::string& text) { return team_->gather("save", text); }};
+  fs::path path = save_run(root, progress_, config_.dump(), *store_, *optimizer_, carried_.get(),
+                           corpus_->tokenizer(), crew);
   io::Retention keep;
   keep.last = static_cast<std::size_t>(config_.checkpoint.keep.last);
   keep.every_steps = static_cast<std::uint64_t>(config_.checkpoint.keep.every_steps.value_or(0));
-  io::prune_checkpoints(root, keep);
+  if (team_->leads()) io::prune_checkpoints(root, keep);
   last_save_ = std::chrono::steady_clock::now();
   saved_step_ = progress_.step;
   has_saved_ = true;

@@ -42,30 +42,45 @@ bool Trainer::out_of_time() const {
 
 Exit Trainer::fit() {
   const SignalGuard signals;
-  yardstick_ = measure_yardstick(device_, compute_dtype(config_));
-  log::info("machine", "device={}, threads={}, {}={} GFLOP/s, memory_available={}", device_name(device_),
-            num_threads(), yardstick_.name, static_cast<long>(yardstick_.flops / 1e9),
-            human_bytes(static_cast<double>(memory_for(device_))));
+  if (team_->leads()) {
+    yardstick_ = measure_yardstick(device_, compute_dtype(config_));
+    log::info("machine", "device={}, threads={}, {}={} GFLOP/s, memory_available={}", device_name(device_),
+              num_threads(), yardstick_.name, static_cast<long>(yardstick_.flops / 1e9),
+              human_bytes(static_cast<double>(memory_for(device_))));
+    yardstick_.flops *= team_->size();
+    yardstick_.nominal *= team_->size();
+  }
   started_ = last_report_ = std::chrono::steady_clock::now();
   const auto total = static_cast<std::uint64_t>(total_steps_.value_or(INT64_MAX));
   if (config_.eval.at_start && progress_.step == 0 && !validate()) return finish(false);
   while (progress_.step < total) {
-    if (out_of_time()) return finish(false);
+    if (agree(out_of_time())) return finish(false);
     if (!give()) return finish(false);
     const bool last = progress_.step == total, log_line = last || due(config_.log.every);
-    if (log_line || device_.kind == DeviceKind::Cpu) report(settle(), log_line);
+    if (log_line || device_.kind == DeviceKind::Cpu) {
+      const StepResult& result = settle();
+      if (team_->leads()) report(result, log_line);
+    }
+    compare_replicas_if_due();
     if (!last && due(config_.eval.every) && !validate()) return finish(false);
     if (!last && due(config_.eval.samples.every)) sample();
-    if (!last) save_if_due(false);
+    if (!last) save_if_due();
   }
   return finish(true);
 }
 
-void Trainer::save_if_due(bool force) {
+void Trainer::compare_replicas_if_due() {
+  const auto every = static_cast<std::uint64_t>(config_.stability.param_hash_every);
+  if (!exchange_ || every == 0 || progress_.step % every != 0) return;
+  settle();
+  exchange_->compare_replicas(progress_.step);
+}
+
+void Trainer::save_if_due() {
   const config::CheckpointEvery& every = config_.checkpoint.every;
   const bool by_step = every.steps && progress_.step % static_cast<std::uint64_t>(*every.steps) == 0;
   const bool by_time = every.time && std::chrono::steady_clock::now() - last_save_ >= *every.time;
-  if (force || by_step || by_time) save();
+  if (agree(by_step || by_time)) save();
 }
 
 // Right after settling: between two reports lies the time of all steps between them.
@@ -127,8 +142,13 @@ bool Trainer::validate() {
     const auto result =
         evaluate(workspace_->ctx(), *model_, *valid.source, corpus_->tokenizer(), config_.data.seq_len,
                  plan_.micro_sequences, config_.data.document_state == config::DocumentState::Reset,
-                 valid.max_predictions, &SignalGuard::requested());
+                 valid.max_predictions, &SignalGuard::requested(), {},
+                 {static_cast<std::uint64_t>(team_->rank()), static_cast<std::uint64_t>(team_->size()),
+                  [&](std::span<double> numbers) { team_->sum(numbers); },
+                  [&](bool stopped) { return agree(stopped); }});
     if (!result) return false;
+    last_eval_ = result;
+    if (!team_->leads()) continue;
     log::info("eval", "step={}, set={}, loss={}, perplexity={}, bits_per_byte={}, tokens={}", progress_.step,
               valid.name, result->loss, result->perplexity, result->bits_per_byte, result->tokens);
     std::vector<std::int64_t> ends;
@@ -147,9 +167,8 @@ bool Trainer::validate() {
                      {"seconds", result->seconds},
                      {"position_end", std::move(ends)},
                      {"position_loss", std::move(losses)}});
-    last_eval_ = result;
   }
-  if (!run_tasks()) return false;
+  if (agree(team_->leads() && !run_tasks())) return false;
   validation_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   pause(begin);
   return true;
@@ -159,6 +178,7 @@ void Trainer::sample() {
   const config::SamplesSection& options = config_.eval.samples;
   if (options.prompts.empty()) return;
   settle();
+  if (!team_->leads()) return;
   const auto begin = std::chrono::steady_clock::now();
   Session session(*model_, impl_of(device_), compute_dtype(config_));
   std::ofstream file(dir_ / "samples.txt", std::ios::app);
@@ -195,8 +215,11 @@ Exit Trainer::finish(bool complete) {
   if (!complete) {
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     log::info("run", "{} at step {}: saved {} in {} s. Run the same command to continue. Exit {}.",
-              signal ? SignalGuard::name(signal) : "wall-clock budget spent", progress_.step, path.string(),
-              std::round(seconds * 10) / 10, static_cast<int>(Exit::Interrupted));
+              signal          ? SignalGuard::name(signal)
+              : out_of_time() ? "wall-clock budget spent"
+                              : "another process was stopped",
+              progress_.step, path.string(), std::round(seconds * 10) / 10,
+              static_cast<int>(Exit::Interrupted));
     return Exit::Interrupted;
   }
   const double trained = progress_.seconds;
@@ -217,7 +240,7 @@ Exit Trainer::finish(bool complete) {
     text += format("samples     {}\n", (dir_ / "samples.txt").string());
   for (const auto& made : corpus_->made()) text += format("data        {}\n", made.string());
   text += format("generate    rwkv generate {} --prompt \"...\"\n", path.string());
-  console_->say(text);
+  if (team_->leads()) console_->say(text);
   return Exit::Ok;
 }
 

@@ -54,25 +54,54 @@ void apply_groups(ParamStore& store, const config::OptimizerSection& section) {
 
 }  // namespace
 
-Trainer::Trainer(RunConfig config) : config_(std::move(config)), dir_(config_.run.dir) {
+Trainer::Trainer(RunConfig config, std::unique_ptr<Team> team)
+    : config_(std::move(config)),
+      team_(team ? std::move(team) : std::make_unique<Team>()),
+      dir_(config_.run.dir) {
   if (config_.threads) set_num_threads(static_cast<int>(*config_.threads));
+  if (!team_->leads()) config_.log.console = config::Console::Quiet;
   console_ = std::make_unique<Console>(config_.log.console);
-  open_run_directory();
+  team_->lead(
+      "run directory", [&] { open_run_directory(); }, [] {});
   device_ = run_device(config_);
-  corpus_ = std::make_unique<Corpus>(config_, dir_ / "data");
+  const auto open_data = [&] { corpus_ = std::make_unique<Corpus>(config_, dir_ / "data"); };
+  team_->lead("data", open_data, open_data);
   tasks_ = eval_tasks(config_);
   spec_ = model_spec(config_.model, corpus_->tokenizer().vocab_size());
-  plan_ = make_plan(config_, spec_, memory_for(device_), corpus_->mapped_bytes());
+  const auto local = static_cast<std::size_t>(team_->launch().local_world);
+  plan_ = make_plan(config_, spec_, memory_for(device_) / (device_.kind == DeviceKind::Cpu ? local : 1),
+                    corpus_->mapped_bytes(),
+                    {static_cast<int>(config_.parallel.zero), team_->rank(), team_->size()});
   total_steps_ = plan_.steps;
-  check_disk();
+  team_->lead(
+      "disk", [&] { check_disk(); }, [] {});
   log::info("plan", "device={}, memory={}, micro_sequences={}, accumulation={}", to_string(device_),
             human_bytes(static_cast<double>(plan_.total())), plan_.micro_sequences, plan_.accumulation);
   if (config_.log.console != config::Console::Quiet) console_->say(describe(plan_));
+  loader_ = std::make_unique<data::Loader>(run_loader(config_, *corpus_, plan_.micro_sequences));
+  connect();
   build_model();
   start_or_resume();
-  io::atomic_write(dir_ / "config.yaml", config_.dump());  // not before a changed config has been accepted
+  // Not before a changed config has been accepted.
+  if (team_->leads()) io::atomic_write(dir_ / "config.yaml", config_.dump());
   started_ = last_save_ = last_report_ = std::chrono::steady_clock::now();
   reported_tokens_ = progress_.tokens;
+}
+
+// Only with those who would train the same model, on the same data.
+void Trainer::connect() {
+  if (team_->size() == 1) return;
+  RunConfig shared = config_;
+  shared.dist = {};
+  shared.threads = {};
+  shared.log = {};
+  dist::Member me;
+  const std::string text = shared.dump();
+  me.same["configuration"] = std::to_string(io::xxh3(std::as_bytes(std::span(text))));
+  me.same["training data"] = std::to_string(loader_->fingerprint());
+  me.same["tokenizer"] = std::to_string(corpus_->tokenizer().fingerprint());
+  me.same["batch.micro_sequences"] = std::to_string(plan_.micro_sequences);
+  team_->connect(me, device_);
 }
 
 void Trainer::open_run_directory() {
@@ -109,7 +138,8 @@ void Trainer::check_disk() const {
 }
 
 void Trainer::build_model() {
-  store_ = std::make_unique<ParamStore>(device_, ParamStore::Types{DType::F32, compute_dtype(config_)});
+  store_ = std::make_unique<ParamStore>(device_, ParamStore::Types{DType::F32, compute_dtype(config_)},
+                                        plan_.sharding);
   model_ = std::make_unique<LanguageModel>(spec_, store_->root());
   apply_groups(*store_, config_.optimizer);
   store_->allocate();
@@ -120,20 +150,7 @@ void Trainer::build_model() {
                                                              .weight_decay = 1.0,
                                                              .moments = config_.optimizer.moments,
                                                              .rounding = root.child("moments")});
-  const bool block = config_.parallel.recompute == config::Recompute::Block;
-  objective_ = std::make_unique<NextToken>(*model_, config_.objective.l2wrap,
-                                           block ? Recompute::Block : Recompute::None);
-  workspace_ = std::make_unique<Workspace>(device_, impl_of(device_), plan_.saved, plan_.scratch,
-                                           plan_.grad_pool, root);
-  if (carries_state(config_)) {
-    carried_ = std::make_unique<CarriedState>(workspace_->ctx(), *model_, compute_dtype(config_),
-                                              config_.sequences_per_step(), plan_.micro_sequences);
-  }
-  // RT_SYNC waits after every kernel, which cannot be recorded.
-  stepper_ = std::make_unique<MicroStepper>(workspace_->ctx(), *objective_, *store_, !std::getenv("RT_SYNC"),
-                                            config_.most_sequences_per_step(), carried_.get());
-  update_ = std::make_unique<Update>(workspace_->ctx(), *store_, *optimizer_, config_.optimizer.grad_clip);
-  loader_ = std::make_unique<data::Loader>(run_loader(config_, *corpus_, plan_.micro_sequences));
+  build_training(root);
   if (!total_steps_ && loader_->steps() != data::Mixture::kNoLimit) {  // only budget.wall was given
     total_steps_ = static_cast<std::int64_t>(loader_->steps());
     log::info("data", "every source reaches epochs_max after {} steps, where the run ends", *total_steps_);
@@ -142,20 +159,57 @@ void Trainer::build_model() {
   schedule_ = schedule_of(config_, total_steps_.value_or(std::int64_t{1} << 60));
 }
 
-void Trainer::start_or_resume() {
-  const std::string& resume = config_.checkpoint.resume;
-  std::optional<fs::path> from;
-  if (resume == "auto") {
-    if (const auto newest = io::newest_good_checkpoint(dir_ / "checkpoints")) from = newest->dir;
-  } else if (resume != "never") {
-    if (!fs::exists(fs::path(resume) / "manifest.json")) {
-      fail(Exit::Checkpoint, "checkpoint.resume: {} has no complete checkpoint.", resume);
-    }
-    io::verify_checkpoint(resume);
-    from = resume;
+void Trainer::build_training(const Rng& root) {
+  const bool block = config_.parallel.recompute == config::Recompute::Block;
+  objective_ =
+      std::make_unique<NextToken>(*model_, config_.objective.l2wrap,
+                                  block ? Recompute::Block : Recompute::None, [this](std::size_t unit) {
+                                    if (exchange_) exchange_->await_values(unit);
+                                  });
+  workspace_ = std::make_unique<Workspace>(device_, impl_of(device_), plan_.saved, plan_.scratch,
+                                           plan_.grad_pool, root);
+  if (needs_exchange(config_, plan_.sharding)) {
+    exchange_ = std::make_unique<Exchange>(
+        workspace_->ctx(), *store_, team_->data(),
+        Exchange::Options{static_cast<int>(plan_.accumulation), config_.run.deterministic,
+                          config_.precision.grad_reduce});
   }
-  if (from) {
-    resume_from(*from);
+  if (carries_state(config_)) {
+    carried_ =
+        std::make_unique<CarriedState>(workspace_->ctx(), *model_, compute_dtype(config_),
+                                       plan_.accumulation * plan_.micro_sequences, plan_.micro_sequences);
+  }
+  const std::int64_t most_sequences =
+      config_.most_sequences_per_step() / plan_.micro_batches * plan_.accumulation;
+  // RT_SYNC waits after every kernel, which cannot be recorded.
+  stepper_ = std::make_unique<MicroStepper>(workspace_->ctx(), *objective_, *store_, !std::getenv("RT_SYNC"),
+                                            most_sequences, carried_.get(), exchange_.get());
+  update_ = std::make_unique<Update>(workspace_->ctx(), *store_, *optimizer_, config_.optimizer.grad_clip,
+                                     exchange_.get(), most_sequences);
+}
+
+// Looks at all of them, and moves damaged ones out of the way.
+std::optional<fs::path> Trainer::checkpoint_to_resume() const {
+  const std::string& resume = config_.checkpoint.resume;
+  if (resume == "never") return std::nullopt;
+  if (resume == "auto") {
+    const auto newest = io::newest_good_checkpoint(dir_ / "checkpoints");
+    return newest ? std::optional(newest->dir) : std::nullopt;
+  }
+  if (!fs::exists(fs::path(resume) / "manifest.json")) {
+    fail(Exit::Checkpoint, "checkpoint.resume: {} has no complete checkpoint.", resume);
+  }
+  io::verify_checkpoint(resume);
+  return resume;
+}
+
+void Trainer::start_or_resume() {
+  std::string chosen;
+  team_->lead(
+      "checkpoint", [&] { chosen = checkpoint_to_resume().value_or("").string(); }, [] {});
+  const fs::path from = team_->tell("checkpoint", chosen);
+  if (!from.empty()) {
+    resume_from(from);
   } else {
     const Rng init = Rng{static_cast<std::uint64_t>(config_.run.seed), 0}.child("init");
     if (config_.model.init.from) {
@@ -165,8 +219,12 @@ void Trainer::start_or_resume() {
       store_->initialize(init);
     }
   }
-  metrics_ = std::make_unique<MetricsFile>(dir_ / "metrics.jsonl", progress_.step);
-  prefetcher_ = std::make_unique<data::Prefetcher>(*loader_, progress_.step);
+  if (exchange_) {  // of what a process has updated alone, or read alone
+    exchange_->share_values();
+    exchange_->await_values();
+  }
+  if (team_->leads()) metrics_ = std::make_unique<MetricsFile>(dir_ / "metrics.jsonl", progress_.step);
+  prefetcher_ = std::make_unique<data::Prefetcher>(*loader_, progress_.step, team_->rank(), team_->size());
 }
 
 void Trainer::resume_from(const fs::path& checkpoint) {

@@ -29,39 +29,76 @@ StepScalars step_scalars(const AdamWOptions& options, double lr, std::uint64_t t
   return scalars;
 }
 
-Update::Update(ExecContext& ctx, ParamStore& store, AdamW& optimizer, double clip)
+Update::Update(ExecContext& ctx, ParamStore& store, AdamW& optimizer, double clip, Exchange* exchange,
+               std::int64_t most_sequences)
     : ctx_(ctx),
       store_(store),
       optimizer_(optimizer),
       clip_(clip),
+      exchange_(exchange),
       scalars_(ctx.device, sizeof(StepScalars), kStepsAhead,
                ctx.dry_run ? MemoryMode::Measure : MemoryMode::Live) {
-  buffer_ = lasting(ctx, {static_cast<std::int64_t>(sizeof(Memory))}, DType::U8);
-  memory_ = reinterpret_cast<Memory*>(buffer_.view.data);
+  report_buffer_ = lasting(ctx, {static_cast<std::int64_t>(sizeof(StepReport))}, DType::U8);
+  report_ = reinterpret_cast<StepReport*>(report_buffer_.view.data);
+  // Alone, the losses stay where they are.
+  const std::size_t losses =
+      exchange ? static_cast<std::size_t>(most_sequences) * size_of(accum_dtype(ctx)) : 0;
+  const std::size_t bytes = padded_bytes(store.units().size() * sizeof(NormResult) + losses);
+  found_ = lasting(ctx, {exchange ? exchange->size() : 1, static_cast<std::int64_t>(bytes)}, DType::U8);
 }
 
-void Update::give(double lr, std::uint64_t t, const TensorView& losses) {
-  if (!ctx_.dry_run) store_.finish_grads(ctx_.stream);
-  global_norm(ctx_, store_.flat_grad(), &memory_->norm);
+void Update::give(double lr, std::uint64_t t, const StepLosses& losses) {
+  if (!exchange_ && !ctx_.dry_run) store_.finish_grads(ctx_.stream);
+  const StepControlArgs found = find(losses);
   std::byte* const host = scalars_.next();
   if (!ctx_.dry_run) {
     const StepScalars scalars = step_scalars(optimizer_.options(), lr, t);
     std::memcpy(host, &scalars, sizeof scalars);
   }
   auto* const scalars = reinterpret_cast<StepScalars*>(scalars_.send(ctx_.stream));
-  step_control(ctx_, {&memory_->norm, losses, clip_}, {scalars, &memory_->report});
+  step_control(ctx_, found, {scalars, report_});
   optimizer_.step(ctx_, scalars);
   scalars_.release(ctx_.stream);
+  if (exchange_) exchange_->share_values();
+}
+
+// Norms of what this process owns, and with others' theirs and the losses of all.
+StepControlArgs Update::find(const StepLosses& losses) {
+  const std::span<const ParamUnit> units = store_.units();
+  const std::int64_t rank = exchange_ ? exchange_->rank() : 0;
+  const TensorView found = found_.view.slice(0, rank, rank + 1).reshape({found_.view.shape[1]});
+  auto* norm = reinterpret_cast<NormResult*>(found.data);
+  for (const ParamUnit& unit : units) global_norm(ctx_, unit.own_grad, norm++, unit.norm_slices);
+
+  StepControlArgs args{reinterpret_cast<const NormResult*>(found_.view.data), losses.mine, clip_};
+  args.units = static_cast<std::int64_t>(units.size());
+  if (!exchange_) return args;
+  const std::size_t at = units.size() * sizeof(NormResult);
+  const DType dtype = accum_dtype(ctx_);
+  if (losses.mine && !ctx_.dry_run)
+    copy(TensorView(found.data + at, losses.mine.shape, dtype, ctx_.device), losses.mine, ctx_.stream);
+  exchange_->gather(found, found_.view.reshape({found_.view.numel()}));
+  args.losses = TensorView(found_.view.data + at, {losses.total}, dtype, ctx_.device);
+  args.ranks = exchange_->size();
+  // Else every process has the whole gradient, and the same norms.
+  if (store_.sharding().shares(1)) args.norm_ranks = args.ranks;
+  args.stride = found.numel();
+  args.rows = losses.rows;
+  return args;
 }
 
 StepReport Update::read() {
   StepReport report{};
-  if (!ctx_.dry_run) fetch(ctx_, &report, &memory_->report, sizeof report);
+  if (!ctx_.dry_run) fetch(ctx_, &report, report_, sizeof report);
   return report;
 }
 
-void Update::forget() { device_api(ctx_.device.kind).fill(memory_, 0, sizeof(Memory), ctx_.stream.native()); }
+void Update::forget() {
+  device_api(ctx_.device.kind).fill(report_, 0, sizeof(StepReport), ctx_.stream.native());
+}
 
-std::size_t Update::device_bytes() const { return scalars_.device_bytes() + sizeof(Memory); }
+std::size_t Update::device_bytes() const {
+  return scalars_.device_bytes() + sizeof(StepReport) + found_.view.nbytes();
+}
 
 }  // namespace rt

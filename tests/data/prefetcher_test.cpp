@@ -54,13 +54,17 @@ TEST(Prefetcher, EqualsDirectCalls) {
 TEST(Prefetcher, ServesTheShareOfOneRank) {
   const OddSource source;
   const Loader loader(source, options_of());
-  Prefetcher prefetcher(loader, 0, 2, 4);
+  Prefetcher prefetcher(loader, 0, 1, 3);
   for (std::uint64_t step = 0; step < 5; ++step) {
-    for (int micro = 2; micro < 4; ++micro)
-      EXPECT_EQ(prefetcher.next().tokens, loader.at(step, micro).tokens);
+    EXPECT_EQ(prefetcher.next().tokens, loader.at(step, 1).tokens);
+  }
+  Prefetcher first(loader, 0, 0, 3);
+  for (std::uint64_t step = 0; step < 5; ++step) {
+    EXPECT_EQ(first.next().tokens, loader.at(step, 0).tokens);
+    EXPECT_EQ(first.next().tokens, loader.at(step, 3).tokens);
   }
   EXPECT_THROW(Prefetcher(loader, 0, 3, 3), Error);
-  EXPECT_THROW(Prefetcher(loader, 0, 0, 5), Error);
+  EXPECT_THROW(Prefetcher(loader, 0, 4, 5), Error);  // has no micro-batch
 }
 
 TEST(Prefetcher, SeeksAnywhereAtAnyTime) {

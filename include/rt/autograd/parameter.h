@@ -24,6 +24,7 @@ struct Parameter {
   bool has_grad = false;  // grad holds something this step; cleared by ParamStore::clear_grads
   float lr_scale = 1.0f;
   float decay_scale = 0.0f;  // 1: weight decay applies
+  std::size_t unit = 0;      // of its store: what is used together
 };
 
 }  // namespace rt

@@ -26,6 +26,9 @@ struct RunSection {
   std::string name;                 // required; letters, digits, "._-"
   std::string dir = "runs/{name}";  // {name} is already replaced after loading
   std::int64_t seed = 42;           // the only seed; every stream is derived from it
+  // The same bits for 1, 2, 4 and 8 processes, and on any network: sums are taken in a fixed order
+  // (rt/train/gradient_tree.h).
+  bool deterministic = false;
   OnExists on_exists = OnExists::Resume;
   friend bool operator==(const RunSection&, const RunSection&) = default;
 };
@@ -51,7 +54,8 @@ struct ModelSection {
 };
 
 struct PrecisionSection {
-  std::optional<DType> compute;  // F32 or BF16; auto: BF16 on CUDA, F32 on the CPU
+  std::optional<DType> compute;    // F32 or BF16; auto: BF16 on CUDA, F32 on the CPU
+  DType grad_reduce = DType::F32;  // as what gradients travel between processes; F32 or BF16
   friend bool operator==(const PrecisionSection&, const PrecisionSection&) = default;
 };
 
@@ -162,6 +166,7 @@ enum class NonFinite : std::uint8_t { Stop };
 
 struct StabilitySection {
   NonFinite nonfinite = NonFinite::Stop;
+  std::int64_t param_hash_every = 1000;  // steps between comparisons of all processes' weights; 0: never
   friend bool operator==(const StabilitySection&, const StabilitySection&) = default;
 };
 
@@ -169,6 +174,7 @@ enum class Recompute : std::uint8_t { None, Block };
 
 struct ParallelSection {
   Recompute recompute = Recompute::None;
+  std::int64_t zero = 1;  // what several processes share out: rt/nn/param_store.h, Sharding
   friend bool operator==(const ParallelSection&, const ParallelSection&) = default;
 };
 

@@ -11,14 +11,13 @@
 
 namespace rt::data {
 
-// Makes the batches of one rank ahead of time on a thread of its own: for each step, micro-batches
-// [micro_begin, micro_end), the same as direct calls of Loader::at. The loader must outlive it.
+// Makes the batches of one rank ahead of time on a thread of its own: for each step, micro-batches rank,
+// rank + ranks, ..., the same as direct calls of Loader::at. The loader must outlive it.
 class Prefetcher {
  public:
-  Prefetcher(const Loader& loader, std::uint64_t first_step, int micro_begin, int micro_end,
-             std::size_t depth = 4);
+  Prefetcher(const Loader& loader, std::uint64_t first_step, int rank, int ranks, std::size_t depth = 4);
   Prefetcher(const Loader& loader, std::uint64_t first_step, std::size_t depth = 4)
-      : Prefetcher(loader, first_step, 0, loader.micro_batches(), depth) {}
+      : Prefetcher(loader, first_step, 0, 1, depth) {}
   ~Prefetcher();
   Prefetcher(const Prefetcher&) = delete;
   Prefetcher& operator=(const Prefetcher&) = delete;
@@ -31,7 +30,7 @@ class Prefetcher {
  private:
   void work();
   const Loader* loader_;
-  const int micro_begin_, micro_end_;
+  const int rank_, ranks_;
   const std::size_t depth_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;

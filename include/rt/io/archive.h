@@ -72,6 +72,8 @@ class TensorArchive {
   // Fills `out` (contiguous, on any device, same shape), converting as above; an integer that does not fit is
   // refused.
   void read_into(std::string_view name, const TensorView& out) const;
+  // Elements [begin, begin + n), into `out` (n).
+  void read_part(std::string_view name, std::int64_t begin, const TensorView& out) const;
 
  private:
   std::unique_ptr<Impl> impl_;

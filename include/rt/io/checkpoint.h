@@ -22,14 +22,27 @@ namespace rt::io {
 // CheckpointWriter w(root, step); w.tensors("model.safetensors", ...); w.text("state.json", ...); w.commit();
 // Works in `step-N.tmp`. On any error, or without commit(), the destructor removes it and earlier checkpoints
 // are as they were. May be used on a background thread.
+//
+// Several processes write one checkpoint together: each makes the same calls, and rank 0's are those that
+// count, but for tensors, of which each writes its parts. An error of one is thrown in all.
+struct SaveCrew {
+  int rank = 0, size = 1;
+  // Everyone's text, by rank, once all have called it.
+  std::function<std::vector<std::string>(const std::string& text)> gather = {};
+  bool leads() const { return rank == 0; }
+};
+
 class CheckpointWriter {
  public:
-  CheckpointWriter(std::filesystem::path root, std::uint64_t step);
+  CheckpointWriter(std::filesystem::path root, std::uint64_t step, SaveCrew crew = {});
   ~CheckpointWriter();
   CheckpointWriter(const CheckpointWriter&) = delete;
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
 
   void tensors(const std::string& file, std::span<const NamedTensor> tensors, const Metadata& metadata = {});
+  // `mine`: what this process has of them; of a crew of one, all.
+  void tensors(const std::string& file, std::span<const NamedTensor> tensors,
+               std::span<const TensorPart> mine, const Metadata& metadata = {});
   void text(const std::string& file, std::string_view content);
   void bytes(const std::string& file, std::span<const std::byte> content);
   void file(const std::string& file, const std::function<void(FileWriter&)>& produce);
@@ -39,7 +52,13 @@ class CheckpointWriter {
   std::filesystem::path commit();
 
  private:
+  void together(const std::function<std::string()>& mine,
+                const std::function<void(const std::vector<std::string>&)>& then = {});
+  void lead(const std::function<void()>& work);
+  void begin_file(const std::string& name);
+  void rename_into_place();
   std::filesystem::path root_, temporary_, final_;
+  SaveCrew crew_;
   std::uint64_t step_;
   std::map<std::string, FileDigest> files_;
   bool failed_ = false;

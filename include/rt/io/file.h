@@ -18,6 +18,9 @@ struct FileDigest {
   std::uint64_t size = 0;
   std::uint64_t xxh3 = 0;             // XXH3-64 of the whole file, seed 0
   std::vector<std::uint64_t> blocks;  // XXH3-64 of each kDigestBlockBytes; empty for a file of one block
+  // Where blocks end that are of other sizes, as in a file that several processes wrote; xxh3 is then of
+  // `blocks`. Else empty.
+  std::vector<std::uint64_t> ends = {};
   friend bool operator==(const FileDigest&, const FileDigest&) = default;
 };
 
@@ -42,12 +45,36 @@ class FileWriter {
   std::unique_ptr<State> state_;
 };
 
+// What one of several processes wrote of a file.
+struct FilePiece {
+  std::uint64_t begin = 0, end = 0, xxh3 = 0;
+};
+
+// A file that several processes write at once, each at places of its own, on a file system they share.
+class SharedFileWriter {
+ public:
+  explicit SharedFileWriter(std::filesystem::path path);  // created, or as another process created it
+  ~SharedFileWriter();
+  SharedFileWriter(const SharedFileWriter&) = delete;
+  SharedFileWriter& operator=(const SharedFileWriter&) = delete;
+  void write(std::uint64_t offset, const void* data, std::size_t bytes);
+  std::vector<FilePiece> finish();  // fsync, close; pieces of at most kDigestBlockBytes
+
+ private:
+  std::filesystem::path path_;
+  int fd_ = -1;
+  std::vector<FilePiece> pieces_;
+};
+// Of all processes' pieces. Exit::Checkpoint when they are not the whole of `size` bytes, each once.
+FileDigest digest_of(std::vector<FilePiece> pieces, std::uint64_t size, const std::filesystem::path& path);
+
 // Readers see the old content or the whole new one, also after a crash: temporary file, fsync, rename, fsync
 // of the directory. The directory must exist.
 void atomic_write(const std::filesystem::path& path, std::string_view content);
 FileDigest atomic_write(const std::filesystem::path& path, const std::function<void(FileWriter&)>& produce);
 
-FileDigest digest_file(const std::filesystem::path& path);
+// `ends`: of the blocks; empty: each of kDigestBlockBytes.
+FileDigest digest_file(const std::filesystem::path& path, std::span<const std::uint64_t> ends = {});
 std::uint64_t xxh3(std::span<const std::byte> bytes);
 std::string read_text(const std::filesystem::path& path, std::uint64_t max_bytes = std::uint64_t{64} << 20);
 

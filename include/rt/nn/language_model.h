@@ -1,4 +1,5 @@
 #pragma once
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -20,6 +21,8 @@ class LanguageModel {
     std::span<const Var> state;  // state_fields() order, or none: zeros
     Taps* taps = nullptr;        // not under Recompute::Block
     Recompute recompute = Recompute::None;
+    // Called before the forward pass uses the parameters of a unit of the store.
+    const std::function<void(std::size_t unit)>* before_unit = nullptr;
   };
   struct Out {
     Var hidden;     // (B, T, C) after the last norm

@@ -22,11 +22,30 @@ struct StepReport {
 //   grad_scale = min(1, clip / (sqrt(sum_squares) + 1e-6)), as torch.nn.utils.clip_grad_norm_; clip 0: 1
 //   halted = 1 if the step is bad or an earlier one was, and the update then does nothing
 // The report becomes that of this step; that of the first bad step stays.
+//
+// What several processes found lies side by side, a rank's `stride` bytes after that of the rank before it:
+// norms of the parts of each of `units`, which are added as global_norm's tree goes on, then unit after unit;
+// and losses of micro-batches of `rows` sequences, of which rank r has r, r + ranks, ...
 struct StepControlArgs {
-  const NormResult* norm;
-  TensorView losses;  // (n) f32 or f64, contiguous; absent: none
+  const NormResult* norm;  // (norm_ranks, units)
+  TensorView losses;       // (n) of all, f32 or f64: `data` is where rank 0's begin; absent: none
   double clip;
+  std::int64_t units = 1, ranks = 1, stride = 0, rows = 1;
+  std::int64_t norm_ranks = 1;  // 1: rank 0's are those of all
 };
+// Where loss i of all is, in bytes after rank 0's first.
+RT_HOST_DEVICE inline std::int64_t loss_offset(const StepControlArgs& a, std::int64_t i, std::int64_t size) {
+  const std::int64_t micro = i / a.rows;
+  return micro % a.ranks * a.stride + (micro / a.ranks * a.rows + i % a.rows) * size;
+}
+// Of one unit.
+RT_HOST_DEVICE inline NormResult unit_norm(const StepControlArgs& a, std::int64_t unit) {
+  NormTree tree;
+  for (std::int64_t r = 0; r < a.norm_ranks; ++r)
+    tree.push(
+        reinterpret_cast<const NormResult*>(reinterpret_cast<const char*>(a.norm) + r * a.stride)[unit]);
+  return tree.total();
+}
 struct StepControlOuts {
   StepScalars* scalars;  // step is read, grad_scale and halted are written
   StepReport* report;    // all zero before the first step

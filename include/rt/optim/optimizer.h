@@ -15,9 +15,18 @@ class Optimizer {
   virtual ~Optimizer() = default;
   // `scalars` is on the device: what it holds when the work gets there counts.
   virtual void step(ExecContext& ctx, const StepScalars* scalars) = 0;
-  // Every tensor of state under "<kind>.<parameter>", in the parameter's shape: what a checkpoint stores and
-  // restores, whatever the layout in memory.
-  virtual void visit_state(const std::function<void(const std::string& name, const TensorView&)>& visit) = 0;
+  // What this process holds of every tensor of state, "<kind>.<parameter>" with the parameter's shape: what a
+  // checkpoint stores and restores, whatever the layout in memory. values (n): elements from part.begin on.
+  using VisitState =
+      std::function<void(const std::string& name, const ParamPart& part, const TensorView& values)>;
+  virtual void visit_state(const VisitState& visit) = 0;
+  // Names of all of it, over all processes.
+  struct StateTensor {
+    std::string name;
+    const Parameter* parameter;
+    DType dtype;
+  };
+  virtual std::vector<StateTensor> state_tensors() const = 0;
   virtual std::size_t state_bytes() const = 0;
 };
 
@@ -33,7 +42,8 @@ class AdamW final : public Optimizer {
  public:
   AdamW(ParamStore& store, const AdamWOptions& options, MemoryMode mode = MemoryMode::Live);
   void step(ExecContext& ctx, const StepScalars* scalars) override;
-  void visit_state(const std::function<void(const std::string&, const TensorView&)>& visit) override;
+  void visit_state(const VisitState& visit) override;
+  std::vector<StateTensor> state_tensors() const override;
   std::size_t state_bytes() const override;
   const AdamWOptions& options() const { return options_; }
 
@@ -41,7 +51,7 @@ class AdamW final : public Optimizer {
   ParamStore& store_;
   AdamWOptions options_;
   DType moments_;
-  Tensor m_, v_;  // (trainable_extent)
+  Tensor m_, v_;  // (owned_extent)
 };
 
 }  // namespace rt

@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "rt/data/tokenizer.h"
@@ -35,12 +36,20 @@ std::vector<double> next_token_losses(ExecContext& ctx, const LanguageModel& mod
 std::unique_ptr<Workspace> plan_evaluation(Device device, const LanguageModel& model, std::int64_t rows,
                                            std::int64_t seq_len, bool resets);
 
+// Several processes, each of which computes every size-th batch from `rank` on, and the same result.
+struct EvalShare {
+  std::uint64_t rank = 0, size = 1;
+  std::function<void(std::span<double>)> sum = {};  // of all processes' numbers, in their place
+  std::function<bool(bool)> any = {};               // whether one of them says so
+};
+
 // Mean loss over a source, from empty state in each window of seq_len. `stop`, when set and true, ends it
 // early: the result is then empty. `progress` gets (batches done, batches); may be empty.
 std::optional<EvalResult> evaluate(ExecContext& ctx, const LanguageModel& model,
                                    const data::TokenSource& source, const data::Tokenizer& tokenizer,
                                    std::int64_t seq_len, std::int64_t rows, bool document_resets,
                                    std::uint64_t max_predictions, const std::atomic<int>* stop = nullptr,
-                                   const std::function<void(std::uint64_t, std::uint64_t)>& progress = {});
+                                   const std::function<void(std::uint64_t, std::uint64_t)>& progress = {},
+                                   const EvalShare& share = {});
 
 }  // namespace rt

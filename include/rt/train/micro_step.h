@@ -8,6 +8,7 @@
 #include "rt/nn/param_store.h"
 #include "rt/train/batch_feed.h"
 #include "rt/train/carried_state.h"
+#include "rt/train/exchange.h"
 #include "rt/train/objective.h"
 
 namespace rt {
@@ -29,13 +30,15 @@ std::vector<double> micro_step(ExecContext& ctx, Objective& objective, const Bat
 class MicroStepper {
  public:
   // `sequences`: the most whose losses are kept, those of an optimizer step. A dry run of ctx counts memory.
-  // `carried`: the state that sequences start from and leave; null: from none.
+  // `carried`: the state that sequences start from and leave; null: from none. `exchange`: learns of
+  // gradients as they become complete, except of those that a replay computes.
   MicroStepper(ExecContext& ctx, Objective& objective, ParamStore& store, bool graphs, std::int64_t sequences,
-               CarriedState* carried = nullptr);
+               CarriedState* carried = nullptr, Exchange* exchange = nullptr);
   // Gives one micro-step to the device, which it waits for no more than BatchFeed does; `batch` is then free
-  // for reuse. `first`: of its optimizer step, when gradients are overwritten and not added to. `continues`:
-  // from the carried state.
-  void give(const BatchView& batch, double grad_scale, bool first, bool continues = false);
+  // for reuse. `first`: of its optimizer step. `continues`: from the carried state. Gradients are added to,
+  // unless it is the first, or `overwrite`.
+  void give(const BatchView& batch, double grad_scale, bool first, bool continues = false,
+            bool overwrite = false);
   // (n) on the device: the loss sums of all that was given since the last call, in order. Valid until more is
   // given.
   TensorView take_losses();
@@ -71,6 +74,7 @@ class MicroStepper {
   BatchFeed feed_;
   std::array<Kind, 2> kinds_;
   CarriedState* carried_;
+  Exchange* exchange_;
   int micro_ = 0;  // of its optimizer step
   Tensor ones_;    // (sequences) what losses are seeded with
   Tensor kept_;    // (sequences) loss sums

@@ -30,14 +30,17 @@ class Objective {
 // Cross-entropy of the next token, with L2Wrap in the gradient (reference rwkv.md 3.5).
 class NextToken final : public Objective {
  public:
-  NextToken(const LanguageModel& model, double l2wrap, Recompute recompute)
-      : model_(model), l2wrap_(l2wrap), recompute_(recompute) {}
+  // `before_unit`: LanguageModel::In::before_unit.
+  NextToken(const LanguageModel& model, double l2wrap, Recompute recompute,
+            std::function<void(std::size_t)> before_unit = {})
+      : model_(model), l2wrap_(l2wrap), recompute_(recompute), before_unit_(std::move(before_unit)) {}
   Var loss(Tape& tape, const BatchView& batch, double grad_scale) override;
 
  private:
   const LanguageModel& model_;
   double l2wrap_;
   Recompute recompute_;
+  std::function<void(std::size_t)> before_unit_;
 };
 
 }  // namespace rt

@@ -5,6 +5,7 @@
 #include "rt/config/run_config.h"
 #include "rt/core/exec.h"
 #include "rt/nn/language_model.h"
+#include "rt/nn/param_store.h"
 #include "rt/train/objective.h"
 
 namespace rt {
@@ -14,13 +15,16 @@ struct Plan {
   Device device;                       // whose memory this is about
   std::int64_t parameters = 0;         // learned numbers
   std::int64_t active_parameters = 0;  // without the embedding: what a token multiplies
-  std::int64_t micro_sequences = 0, accumulation = 0, tokens_per_step = 0;
+  // accumulation: micro-batches that a process computes, one after the other; all have micro_batches.
+  std::int64_t micro_sequences = 0, accumulation = 0, micro_batches = 0, tokens_per_step = 0;
+  Sharding sharding;  // the process it is about; one is like another
   std::optional<std::int64_t> steps;
   std::size_t weights = 0;    // masters and compute copies
   std::size_t gradients = 0;  // of parameters
   std::size_t optimizer = 0;
   std::size_t saved = 0, scratch = 0, grad_pool = 0;  // the arenas
   std::size_t batches = 0;                            // token buffers and what a step leaves for its update
+  std::size_t exchange = 0;                           // sums of gradients under way
   std::size_t carried = 0;                            // recurrent state between steps
   std::size_t tasks = 0;                              // of eval.tasks: while they run, beside all else
   std::size_t data = 0;     // token files, as the next on the CPU only: mapped, and resident once read
@@ -30,8 +34,8 @@ struct Plan {
   double flops_per_token = 0;  // 6 per active parameter, plus the scan: 40 N^2 per head and layer
 
   std::size_t total() const {
-    return weights + gradients + optimizer + saved + scratch + grad_pool + batches + carried + tasks + data +
-           program;
+    return weights + gradients + optimizer + saved + scratch + grad_pool + batches + exchange + carried +
+           tasks + data + program;
   }
 };
 
@@ -44,7 +48,14 @@ std::size_t memory_for(Device device);  // bytes that a run may take there
 // Chooses batch.micro_sequences when it is auto: the most that keeps a micro-batch within kMicroTokens tokens
 // and the plan within `memory` bytes. Exit::Memory, naming what would fit, when nothing does.
 // `data` is the size of the mapped token files, of which a run touches no more than it trains on.
-Plan make_plan(const RunConfig& config, const ModelSpec& spec, std::size_t memory, std::size_t data = 0);
+// `sharding`: of one of several processes, each of which has `memory`. Exit::Config when the batch has fewer
+// micro-batches than processes.
+//
+// With run.deterministic the choice does not depend on the number of processes: GradientTree::kLeaves
+// micro-batches or a multiple, where the batch has as many sequences.
+Plan make_plan(const RunConfig& config, const ModelSpec& spec, std::size_t memory, std::size_t data = 0,
+               const Sharding& sharding = {});
+bool needs_exchange(const RunConfig& config, const Sharding& sharding);
 inline constexpr std::int64_t kMicroTokens = 2048;         // on the CPU, where a larger batch is no faster
 inline constexpr std::int64_t kDeviceMicroTokens = 65536;  // on a GPU, which needs more to be busy
 

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "rt/data/tokenizer.h"
+#include "rt/io/checkpoint.h"
 #include "rt/optim/optimizer.h"
 #include "rt/train/carried_state.h"
 
@@ -19,10 +20,12 @@ struct RunProgress {
 
 // Writes root/step-N: model.safetensors (masters, official names), optimizer.safetensors, state.json,
 // tokenizer.json, config.yaml, manifest.json and, unless `carried` is null, recurrent.safetensors. Durable
-// when it returns. Throws Exit::Checkpoint; earlier checkpoints stay as they were.
+// when it returns. Throws Exit::Checkpoint; earlier checkpoints stay as they were. The processes of a crew
+// write one checkpoint, which is that of a single one: it can be read by any number of them.
 std::filesystem::path save_run(const std::filesystem::path& root, const RunProgress& progress,
                                const std::string& config, ParamStore& store, Optimizer& optimizer,
-                               const CarriedState* carried, const data::Tokenizer& tokenizer);
+                               const CarriedState* carried, const data::Tokenizer& tokenizer,
+                               const io::SaveCrew& crew = {});
 
 // Reads a verified checkpoint back, to the bit. `store` and `optimizer` must have been made for the same
 // model.

@@ -16,6 +16,7 @@
 #include "rt/train/micro_step.h"
 #include "rt/train/planner.h"
 #include "rt/train/run_state.h"
+#include "rt/train/team.h"
 #include "rt/train/update.h"
 
 namespace rt {
@@ -30,8 +31,9 @@ struct StepResult {
 // eval.tasks, with a look at each file: Exit::Data for one that cannot be used.
 std::vector<EvalTask> eval_tasks(const RunConfig& config);
 
-// One run from start or resume to its end. Construction checks everything that can be checked (memory, disk,
-// data, stored config) before the first step.
+// One run from start or resume to its end, in one process or as one of several, of which rank 0 writes logs
+// and samples. Construction checks everything that can be checked (memory, disk, data, stored config) before
+// the first step.
 //
 // Steps are given to the device, which decides by itself whether a step may change the weights: not if its
 // loss or gradient is not finite, and then none that was given after it may. The host runs at most
@@ -40,7 +42,8 @@ std::vector<EvalTask> eval_tasks(const RunConfig& config);
 // with after each.)
 class Trainer {
  public:
-  explicit Trainer(RunConfig config);
+  // `team`: the processes that train together, each with a Trainer; null: alone.
+  explicit Trainer(RunConfig config, std::unique_ptr<Team> team = nullptr);
   ~Trainer();
 
   // Gives one optimizer step and does not wait for it. False: a signal came, nothing will be updated, and the
@@ -64,6 +67,9 @@ class Trainer {
   void open_run_directory();
   void check_disk() const;
   void build_model();
+  void build_training(const Rng& root);
+  void connect();
+  std::optional<std::filesystem::path> checkpoint_to_resume() const;
   void start_or_resume();
   void resume_from(const std::filesystem::path& checkpoint);
   [[noreturn]] void stop_non_finite(const StepReport& bad);
@@ -72,7 +78,10 @@ class Trainer {
   bool run_tasks();
   void sample();
   void report(const StepResult& result, bool log_line);
-  void save_if_due(bool force);
+  void save_if_due();
+  void compare_replicas_if_due();
+  bool agree(bool mine);  // one process says so; all come here
+  bool stop_asked();      // a signal came, here or in another process
   bool due(const config::Quantity& every) const;
   bool out_of_time() const;
   Exit finish(bool complete);
@@ -80,6 +89,7 @@ class Trainer {
   void pause(std::chrono::steady_clock::time_point begin);  // the time since `begin` was not training
 
   RunConfig config_;
+  std::unique_ptr<Team> team_;
   Device device_;
   std::filesystem::path dir_;
   std::unique_ptr<Console> console_;
@@ -91,6 +101,7 @@ class Trainer {
   std::unique_ptr<Objective> objective_;
   std::unique_ptr<AdamW> optimizer_;
   std::unique_ptr<Workspace> workspace_;
+  std::unique_ptr<Exchange> exchange_;     // null: alone, and without run.deterministic
   std::unique_ptr<CarriedState> carried_;  // null: every sequence starts from empty state
   std::unique_ptr<MicroStepper> stepper_;
   std::unique_ptr<Update> update_;

@@ -2,6 +2,7 @@
 #include "rt/core/upload_ring.h"
 #include "rt/ops/step_control.h"
 #include "rt/optim/optimizer.h"
+#include "rt/train/exchange.h"
 
 namespace rt {
 
@@ -12,35 +13,43 @@ NormResult gradient_norm(ExecContext& ctx, const TensorView& flat_grad);
 // What the optimizer reads in step t, which counts from 1, but for what step control adds.
 StepScalars step_scalars(const AdamWOptions& options, double lr, std::uint64_t t);
 
+// The losses of a step, what this process has of them and what all have.
+struct StepLosses {
+  TensorView mine;         // (n), on the device: of its sequences, in order; may be absent
+  std::int64_t rows = 1;   // sequences of a micro-batch
+  std::int64_t total = 0;  // sequences of the step, over all processes
+};
+
 // A step from its gradients on: their norm, step control, the optimizer. All of it is given to the device and
 // not waited for; a step that is not finite changes nothing all the same, nor does any step after it.
 class Update {
  public:
-  // A dry run of ctx counts memory and computes nothing.
-  Update(ExecContext& ctx, ParamStore& store, AdamW& optimizer, double clip);
-  // Step t, which counts from 1. `losses` (n), on the device: of all its sequences; may be absent. Waits
-  // while kStepsAhead earlier steps are under way.
-  void give(double lr, std::uint64_t t, const TensorView& losses);
+  // A dry run of ctx counts memory and computes nothing. `exchange`: with other processes, whose gradients
+  // are complete, and each of which has at most `most_sequences` losses; null: alone.
+  Update(ExecContext& ctx, ParamStore& store, AdamW& optimizer, double clip, Exchange* exchange = nullptr,
+         std::int64_t most_sequences = 0);
+  // Step t, which counts from 1. Waits while kStepsAhead earlier steps are under way.
+  void give(double lr, std::uint64_t t, const StepLosses& losses);
   // Of the last step given, or of the first bad one. Waits for the device.
   StepReport read();
-  const StepReport* report() const { return &memory_->report; }  // on the device
-  void forget();                                                 // what was bad: the next step updates again
+  const StepReport* report() const { return report_; }  // on the device
+  void forget();                                        // what was bad: the next step updates again
   std::size_t device_bytes() const;
 
   static constexpr int kStepsAhead = 2;
 
  private:
-  struct Memory {  // on the device
-    NormResult norm;
-    StepReport report;
-  };
+  StepControlArgs find(const StepLosses& losses);
+
   ExecContext& ctx_;
   ParamStore& store_;
   AdamW& optimizer_;
   double clip_;
+  Exchange* exchange_;
   UploadRing scalars_;
-  Tensor buffer_;
-  Memory* memory_;
+  Tensor report_buffer_;
+  StepReport* report_;  // on the device
+  Tensor found_;        // (processes, bytes) U8: norms of units, then losses
 };
 
 }  // namespace rt

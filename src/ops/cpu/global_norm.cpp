@@ -1,5 +1,6 @@
 #include "rt/ops/global_norm.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "ops/cpu/rows.h"
@@ -28,33 +29,44 @@ NormResult block_sum(const T* x, std::int64_t n) {
   return r;
 }
 
+// `length` elements a slice, `count` blocks of each.
 template <class T>
-void sum_blocks(const T* x, std::int64_t n, NormResult* blocks) {
-  parallel_for(n, kNormBlock, [&](std::int64_t begin, std::int64_t end) {
-    blocks[begin / kNormBlock] = block_sum(x + begin, end - begin);
-  });
+void sum_blocks(const T* x, std::int64_t length, std::int64_t count, std::int64_t slices,
+                NormResult* blocks) {
+  parallel_for(slices * count, std::max<std::int64_t>(1, kNormBlock / std::max<std::int64_t>(length, 1)),
+               [&](std::int64_t first, std::int64_t last) {
+                 for (std::int64_t i = first; i < last; ++i) {
+                   const std::int64_t begin = i % count * kNormBlock;
+                   blocks[i] =
+                       block_sum(x + i / count * length + begin, std::min(kNormBlock, length - begin));
+                 }
+               });
 }
 
 }  // namespace
 
 void global_norm(ExecContext& ctx, const GlobalNormArgs& a, const GlobalNormOuts& o) {
   const ArenaScope scope(ctx.scratch);
-  const std::int64_t n = a.values.numel(), count = (n + kNormBlock - 1) / kNormBlock;
+  const std::int64_t length = a.values.numel() / a.slices, count = (length + kNormBlock - 1) / kNormBlock;
   const auto bytes = static_cast<std::int64_t>(sizeof(NormResult));
-  const TensorView partial = ctx.scratch.alloc({count, bytes}, DType::U8, "global_norm.blocks");
+  const TensorView partial = ctx.scratch.alloc({a.slices, count, bytes}, DType::U8, "global_norm.blocks");
   if (ctx.dry_run) return;
   auto* blocks = reinterpret_cast<NormResult*>(partial.data);
   if (a.values.dtype == DType::F64) {
-    sum_blocks(a.values.as<double>(), n, blocks);
+    sum_blocks(a.values.as<double>(), length, count, a.slices, blocks);
   } else {
-    sum_blocks(a.values.as<float>(), n, blocks);
+    sum_blocks(a.values.as<float>(), length, count, a.slices, blocks);
   }
-  NormResult total{0, 0};
-  for (std::int64_t i = 0; i < count; ++i) {
-    total.sum_squares += blocks[i].sum_squares;
-    total.non_finite += blocks[i].non_finite;
+  NormTree total;
+  for (int s = 0; s < a.slices; ++s) {
+    NormResult slice{0, 0};
+    for (std::int64_t i = 0; i < count; ++i, ++blocks) {
+      slice.sum_squares += blocks->sum_squares;
+      slice.non_finite += blocks->non_finite;
+    }
+    total.push(slice);
   }
-  *o.result = total;
+  *o.result = total.total();
 }
 
 }  // namespace rt::cpu

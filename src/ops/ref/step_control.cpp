@@ -6,10 +6,17 @@ namespace rt::ref {
 
 void step_control(ExecContext& ctx, const StepControlArgs& a, const StepControlOuts& o) {
   if (ctx.dry_run) return;
-  StepReport found{0, 0, a.norm->sum_squares, a.norm->non_finite, -1, 0};
+  StepReport found{0, 0, 0, 0, -1, 0};
+  for (std::int64_t u = 0; u < a.units; ++u) {
+    const NormResult norm = unit_norm(a, u);
+    found.sum_squares += norm.sum_squares;
+    found.non_finite += norm.non_finite;
+  }
   const std::int64_t n = a.losses ? a.losses.numel() : 0;
   for (std::int64_t i = 0; i < n; ++i) {
-    const double loss = element(a.losses, i);
+    TensorView at = a.losses;
+    at.data += loss_offset(a, i, static_cast<std::int64_t>(size_of(at.dtype)));
+    const double loss = element(at, 0);
     found.loss += loss;
     if (found.bad_loss < 0 && !std::isfinite(loss)) found.bad_loss = i;
   }

@@ -1,0 +1,57 @@
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "rt/dist/communicator.h"
+#include "rt/dist/rendezvous.h"
+
+namespace rt {
+
+// The processes of one run, as one of them sees it. Alone, everything here is free.
+//
+// They meet in a store before anything else, so that one can prepare what all then read; collectives are set
+// up once all have found that they can train.
+class Team {
+ public:
+  Team();  // alone
+  // `build`: of the program, which has to be everyone's. Exit::Peer when the others do not come.
+  Team(const dist::Launch& launch, std::string build);
+  ~Team();
+
+  const dist::Launch& launch() const { return launch_; }
+  int rank() const { return launch_.rank; }
+  int size() const { return launch_.world; }
+  bool leads() const { return rank() == 0; }
+
+  // Rank 0 does the work first, and then the others do theirs. Its error is theirs, too.
+  void lead(const std::string& what, const std::function<void()>& first, const std::function<void()>& then);
+  // Rank 0's text, in every process.
+  std::string tell(const std::string& what, const std::string& text);
+  // Everyone's, by rank: all have come here. Not for what happens every step.
+  std::vector<std::string> gather(const std::string& what, const std::string& text);
+
+  // Expects all to agree in `facts`, then sets up collectives. Throws in all alike.
+  void connect(dist::Member me, Device device);
+  // Of tensors on the device; and a second one, of the host, for decisions and checkpoints, which what
+  // trains does not hold up.
+  dist::Communicator& data() { return *data_; }
+  dist::Communicator& control() { return *control_; }
+  // Of each flag whether any process has set it.
+  std::vector<bool> any(const std::vector<bool>& flags);
+  // Sums of all processes' numbers, in their place.
+  void sum(std::span<double> numbers);
+
+ private:
+  std::string key(const std::string& what) { return "team/" + std::to_string(++calls_) + "/" + what; }
+  dist::Launch launch_;
+  std::string build_;
+  dist::Milliseconds patience_{300'000};
+  std::unique_ptr<dist::StoreServer> server_;
+  std::unique_ptr<dist::Store> store_;
+  std::unique_ptr<dist::Communicator> data_, control_;
+  std::uint64_t calls_ = 0;
+};
+
+}  // namespace rt
