@@ -77,6 +77,7 @@ void ParamStore::allocate(MemoryMode mode, bool gradients) {
     ParamUnit& unit = units_.emplace_back();
     unit.begin = trainable_extent_;
     unit.extent = extent;
+    unit.slot = layout.slot_of(units_.size() - 1);
     unit.norm_slices = layout.slices / layout.sharers;
     if (unit.norm_slices > kMostNormSlices) unit.norm_slices = 1;
     trainable_extent_ += extent;

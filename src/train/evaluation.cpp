@@ -1,5 +1,6 @@
 #include "rt/train/evaluation.h"
 
+#include <algorithm>
 #include <bit>
 #include <chrono>
 #include <cmath>
@@ -52,13 +53,15 @@ EvalResult result_of(std::span<const double> sums) {
 
 }  // namespace
 
-std::vector<double> next_token_losses(ExecContext& ctx, const LanguageModel& model, const BatchView& batch) {
+std::vector<double> next_token_losses(ExecContext& ctx, const LanguageModel& model, const BatchView& batch,
+                                      const std::function<void(std::size_t)>* before_unit) {
   const ArenaScope saved(ctx.saved);
   const BatchView here = on_device(ctx, batch);
   Tape tape(ctx, Record::No);
   const Var tokens = tape.input(here.tokens), targets = tape.input(here.targets);
   const Var reset = here.reset ? tape.input(here.reset) : Var{};
-  const LanguageModel::Out out = model.forward(tape, {.tokens = tokens, .reset = reset, .state = {}});
+  const LanguageModel::Out out =
+      model.forward(tape, {.tokens = tokens, .reset = reset, .state = {}, .before_unit = before_unit});
   return fetch_values(ctx, tape.value(token_losses(tape, out.hidden, tape.param(model.head()), targets)));
 }
 
@@ -84,12 +87,15 @@ std::optional<EvalResult> evaluate(ExecContext& ctx, const LanguageModel& model,
   // Batch by batch, so that the sums do not depend on who computed which.
   std::vector<double> found(loader.batches() * kNumbers);
   bool stopped = false;
-  for (std::uint64_t i = share.rank; i < loader.batches() && !stopped; i += share.size) {
+  for (std::uint64_t first = 0; first < loader.batches() && !stopped; first += share.size) {
+    const std::uint64_t i = std::min(first + share.rank, loader.batches() - 1);
     const data::Batch batch = loader.at(i);
-    measure(batch, next_token_losses(ctx, model, view_of(batch)), tokenizer,
-            std::span(found).subspan(i * kNumbers, kNumbers));
+    const auto losses = next_token_losses(ctx, model, view_of(batch), share.before_unit);
+    if (i == first + share.rank)
+      measure(batch, losses, tokenizer, std::span(found).subspan(i * kNumbers, kNumbers));
     if (progress) progress(i + 1, loader.batches());
     stopped = stop && *stop != 0;
+    if (share.before_unit) stopped = share.any(stopped);
   }
   if (share.any ? share.any(stopped) : stopped) return std::nullopt;
   if (share.sum) share.sum(found);

@@ -63,6 +63,8 @@ Plan plan_for(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
   MicroStepper stepper(train.ctx(), objective, store, false, most_sequences, carried ? &*carried : nullptr);
   for (const config::SeqLenPart& part : config.data.seq_len.parts)
     stepper.give(batch_of(part.value), 1.0, true);  // the arenas keep the most
+  std::vector<bool> reached;
+  for (const Parameter* p : store.parameters()) reached.push_back(p->has_grad);
   Update update(train.ctx(), store, optimizer, config.optimizer.grad_clip, exchange ? &*exchange : nullptr,
                 most_sequences);
   update.give(config.optimizer.lr, 1, {.mine = stepper.take_losses()});
@@ -72,6 +74,7 @@ Plan plan_for(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
   plan.parameters = store.numel();
   plan.active_parameters = plan.parameters - store.find("emb.weight")->master.shape.numel();
   plan.sharding = sharding;
+  plan.reached = std::move(reached);
   plan.micro_sequences = micro;
   plan.micro_batches = all;
   plan.accumulation = rounds;

@@ -145,7 +145,8 @@ bool Trainer::validate() {
                  valid.max_predictions, &SignalGuard::requested(), {},
                  {static_cast<std::uint64_t>(team_->rank()), static_cast<std::uint64_t>(team_->size()),
                   [&](std::span<double> numbers) { team_->sum(numbers); },
-                  [&](bool stopped) { return agree(stopped); }});
+                  [&](bool stopped) { return agree(stopped); },
+                  store_->sharding().shares(3) ? &before_unit_ : nullptr});
     if (!result) return false;
     last_eval_ = result;
     if (!team_->leads()) continue;
@@ -168,7 +169,7 @@ bool Trainer::validate() {
                      {"position_end", std::move(ends)},
                      {"position_loss", std::move(losses)}});
   }
-  if (agree(team_->leads() && !run_tasks())) return false;
+  if (!store_->sharding().shares(3) && agree(team_->leads() && !run_tasks())) return false;
   validation_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   pause(begin);
   return true;
@@ -176,7 +177,7 @@ bool Trainer::validate() {
 
 void Trainer::sample() {
   const config::SamplesSection& options = config_.eval.samples;
-  if (options.prompts.empty()) return;
+  if (options.prompts.empty() || store_->sharding().shares(3)) return;
   settle();
   if (!team_->leads()) return;
   const auto begin = std::chrono::steady_clock::now();

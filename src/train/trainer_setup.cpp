@@ -80,6 +80,13 @@ Trainer::Trainer(RunConfig config, std::unique_ptr<Team> team)
   if (config_.log.console != config::Console::Quiet) console_->say(describe(plan_));
   loader_ = std::make_unique<data::Loader>(run_loader(config_, *corpus_, plan_.micro_sequences));
   connect();
+  if (plan_.sharding.shares(3) && team_->leads() &&
+      (!config_.eval.samples.prompts.empty() || !tasks_.empty())) {
+    log::warn(
+        "run",
+        "parallel.zero: 3: no process holds the whole model, so eval.samples and eval.tasks are left out; "
+        "rwkv generate and rwkv eval do them on a checkpoint");
+  }
   build_model();
   start_or_resume();
   // Not before a changed config has been accepted.
@@ -160,12 +167,12 @@ void Trainer::build_model() {
 }
 
 void Trainer::build_training(const Rng& root) {
+  before_unit_ = [this](std::size_t unit) {
+    if (exchange_) exchange_->before_unit(unit);
+  };
   const bool block = config_.parallel.recompute == config::Recompute::Block;
-  objective_ =
-      std::make_unique<NextToken>(*model_, config_.objective.l2wrap,
-                                  block ? Recompute::Block : Recompute::None, [this](std::size_t unit) {
-                                    if (exchange_) exchange_->await_values(unit);
-                                  });
+  objective_ = std::make_unique<NextToken>(*model_, config_.objective.l2wrap,
+                                           block ? Recompute::Block : Recompute::None, before_unit_);
   workspace_ = std::make_unique<Workspace>(device_, impl_of(device_), plan_.saved, plan_.scratch,
                                            plan_.grad_pool, root);
   if (needs_exchange(config_, plan_.sharding)) {
@@ -173,6 +180,10 @@ void Trainer::build_training(const Rng& root) {
         workspace_->ctx(), *store_, team_->data(),
         Exchange::Options{static_cast<int>(plan_.accumulation), config_.run.deterministic,
                           config_.precision.grad_reduce});
+    std::vector<const Parameter*> reached;
+    for (std::size_t i = 0; i < plan_.reached.size(); ++i)
+      if (plan_.reached[i]) reached.push_back(store_->parameters()[i]);
+    exchange_->expect_gradients_of(reached);
   }
   if (carries_state(config_)) {
     carried_ =

@@ -41,6 +41,9 @@ struct ParamUnit {
   // memory as the part of `value` or `grad`, unless the stage shares these out.
   TensorView own_value, own_grad;
   int norm_slices = 1;  // of own_grad, for global_norm
+  // Of what is shared out, `value` or `grad` is memory that units of one slot take turns in: the first and
+  // the last have one each, those between every other one's.
+  std::size_t slot = 0;
 };
 
 // What this process updates of the parameters of one learning-rate scale and decay in one unit: one

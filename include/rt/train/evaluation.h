@@ -30,7 +30,8 @@ struct EvalResult {
 };
 
 // (B * T) -log p of each target in order, 0 where it is ignored; empty in a dry run.
-std::vector<double> next_token_losses(ExecContext& ctx, const LanguageModel& model, const BatchView& batch);
+std::vector<double> next_token_losses(ExecContext& ctx, const LanguageModel& model, const BatchView& batch,
+                                      const std::function<void(std::size_t)>* before_unit = nullptr);
 
 // Memory for next_token_losses() with batches of this shape.
 std::unique_ptr<Workspace> plan_evaluation(Device device, const LanguageModel& model, std::int64_t rows,
@@ -41,6 +42,9 @@ struct EvalShare {
   std::uint64_t rank = 0, size = 1;
   std::function<void(std::span<double>)> sum = {};  // of all processes' numbers, in their place
   std::function<bool(bool)> any = {};               // whether one of them says so
+  // LanguageModel::In::before_unit, to which all processes come alike: one without a batch computes
+  // another's.
+  const std::function<void(std::size_t)>* before_unit = nullptr;
 };
 
 // Mean loss over a source, from empty state in each window of seq_len. `stop`, when set and true, ends it

@@ -25,6 +25,9 @@ class Exchange {
   int rank() const { return store_.sharding().rank; }
   int size() const { return store_.sharding().world; }
 
+  // Parameters that backward reaches; the others' gradients are zero. All, until it is said.
+  void expect_gradients_of(const std::vector<const Parameter*>& reached);
+
   // The gradients of a round are written, not added to those of the round before.
   bool overwrites(int round) const { return round == 0 || every_round_; }
   // Before a round's backward; and when it is done, or there was none to do.
@@ -33,11 +36,13 @@ class Exchange {
   // A parameter's gradient of the round is complete: its unit's may be, too, and starts to be summed.
   void gradient_done(const Parameter& parameter);
 
-  // After the optimizer: its part of every unit's values goes to the others.
+  // After the optimizer, or when values were written from outside: this process's part of every unit goes to
+  // the others, at once or, where values are shared out, when it is used.
   void share_values();
-  // ctx's stream finds the values of a unit, or of all, complete from now on.
-  void await_values(std::size_t unit);
-  void await_values();
+  // Forward comes to a unit: ctx's stream finds its values complete from now on. Every process has to come
+  // to as many.
+  void before_unit(std::size_t unit);
+  void await_values();  // of all units, unless they are shared out
 
   // all (size n) = what every rank has in `mine` (n), which is its part of it.
   void gather(const TensorView& mine, const TensorView& all);
@@ -50,6 +55,13 @@ class Exchange {
   TensorView leaf(std::size_t unit) const;  // where a unit's sum of a round comes to
   void reduce(std::size_t unit);
   void reduce_complete();
+  void finish_sum(std::size_t unit);
+  void after_backward(std::size_t unit);
+  void zero_unreached(std::size_t unit);
+  void idle_round();
+  void gather_values(std::size_t unit);
+  void fetch_values(std::size_t unit);
+  void await_values(std::size_t unit);
 
   ExecContext& ctx_;
   ParamStore& store_;
@@ -58,10 +70,14 @@ class Exchange {
   bool every_round_;  // sums are taken after every round, not after the last one
   std::optional<GradientTree> tree_;
   int round_ = 0;
-  std::vector<std::int64_t> at_;  // of units in what this process owns
-  std::vector<int> missing_;      // of units: parameters whose gradient is not complete
-  std::size_t next_ = 0;          // units from here on are being summed
+  // Of units: where they begin in what this process owns; parameters that backward reaches, and those whose
+  // gradient of this round is not complete; ranges of `grad` that nothing writes.
+  std::vector<std::int64_t> at_;
+  std::vector<int> reached_, missing_;
+  std::vector<std::vector<TensorView>> unwritten_;
+  std::size_t next_ = 0;  // units from here on are being summed, or have been
   std::vector<std::optional<Ticket>> sums_, values_;
+  std::vector<std::optional<std::size_t>> in_slot_;  // whose values are there, where these are shared out
 };
 
 }  // namespace rt

@@ -101,7 +101,8 @@ class Trainer {
   std::unique_ptr<Objective> objective_;
   std::unique_ptr<AdamW> optimizer_;
   std::unique_ptr<Workspace> workspace_;
-  std::unique_ptr<Exchange> exchange_;     // null: alone, and without run.deterministic
+  std::unique_ptr<Exchange> exchange_;  // null: alone, and without run.deterministic
+  std::function<void(std::size_t)> before_unit_;
   std::unique_ptr<CarriedState> carried_;  // null: every sequence starts from empty state
   std::unique_ptr<MicroStepper> stepper_;
   std::unique_ptr<Update> update_;
