@@ -50,7 +50,7 @@ const std::vector<Owned> kThirdParty = {
     {{"zlib.h"}, {"src/data/gzip_source.cpp", "tests/data/"}},
     {{"zstd.h"}, {"src/data/zstd_source.cpp", "tests/data/"}},
     {{"sentencepiece_processor.h"}, {"src/data/sentencepiece_tokenizer.cpp"}},
-    {{"gloo/"}, {"src/dist/gloo_"}},
+    {{"gloo/"}, {"src/dist/gloo_communicator.cpp", "src/dist/gloo_mesh.h", "src/dist/gloo_mesh.cpp"}},
     {{"CLI/"}, {"src/apps/"}},
     {{"gtest/"}, {"tests/"}},
     {{"cuda*", "cublas*", "nccl.h", "nvtx3/", "mma.h"}, {"cuda/"}},
@@ -67,7 +67,7 @@ const std::map<std::string, Texts> kFlags = {
     {"RT_WITH_ONEDNN", {"src/ops/cpu/"}},
     {"RT_WITH_PCRE2", {"src/data/regex_splitter.cpp"}},
     {"RT_WITH_SENTENCEPIECE", {"src/data/sentencepiece_tokenizer.cpp"}},
-    {"RT_WITH_GLOO", {"src/dist/gloo_"}},
+    {"RT_WITH_GLOO", {"src/dist/gloo_communicator.cpp", "src/dist/gloo_mesh.cpp"}},
 };
 
 constexpr std::int64_t kMaxLines = 300;

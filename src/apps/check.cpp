@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "apps/check_scale.h"
 #include "apps/options.h"
 #include "apps/verb.h"
 #include "rt/core/parallel.h"
@@ -152,14 +153,50 @@ void check_run(const RunConfig& config) {
   line("time", time);
 }
 
+namespace {
+
+// The model's shapes for `--world`: the data is looked at only where the vocabulary is its to say.
+ModelSpec spec_for_scale(const RunConfig& config) {
+  if (config.model.vocab) return model_spec(config.model, 0);
+  return model_spec(config.model, vocab_of(config, Corpus(config, fs::path(config.run.dir) / "data", false)));
+}
+
+}  // namespace
+
 int check_main(int argc, char** argv) {
   std::string config;
   std::vector<std::string> overrides;
-  Options options("rwkv check", "Says what a run would take, and what is wrong with it. Writes nothing.");
+  ScaleQuestion scale;
+  Options options(
+      "rwkv check",
+      "Says what a run would take, and what is wrong with it. Writes nothing but --csv and --plot.");
   options.positional("CONFIG", config, "The run, a YAML file");
   options.texts("--set", overrides, "Replaces one key: section.key=value. Repeatable");
+  options.text("--world", scale.world, "On so many GPUs, by prediction: 32, or a table: 1,8,64 or sweep");
+  std::string names;
+  for (const Machine& m : machines()) names += (names.empty() ? "" : ", ") + std::string(m.name);
+  options.text("--machine", scale.machine, "What --world is about: " + names);
+  options.choice("--zero", scale.zero, {"0", "1", "2", "3"}, "What GPUs share: ZeRO's stage");
+  options.choice("--wire", scale.wire, {"f32", "bf16"}, "What gradients are sent as");
+  options.text("--sizes", scale.sizes, "RWKV-7 models instead of the config's: 0.1B,7.2B or all");
+  options.count("--tokens-per-gpu", scale.tokens_per_gpu,
+                "A step grows with the GPUs; 0: batch.global_tokens");
+  options.text("--csv", scale.csv, "Writes the table there");
+  options.text("--plot", scale.plot, "Writes the MFU over GPUs there, as SVG");
+  options.text("--points", scale.points, "For --plot: published model,gpus,mfu,label, CSV");
   if (!options.parse(argc, argv)) return 0;
-  check_run(RunConfig::load(config, overrides));
+  const RunConfig run = RunConfig::load(config, overrides);
+  const bool more =
+      scale.csv || scale.plot || scale.points || !scale.sizes.empty() || scale.tokens_per_gpu > 0;
+  if (scale.world.empty() && scale.machine.empty() && more)
+    fail(Exit::Config, "rwkv check: --sizes, --tokens-per-gpu, --csv, --plot and --points go with --world.");
+  if (scale.world.empty() != scale.machine.empty())
+    fail(Exit::Config, "rwkv check: --world and --machine need each other. Give both or neither.");
+  if (scale.world.empty()) {
+    check_run(run);
+  } else {
+    check_scale(run, spec_for_scale(run), scale);
+  }
   return 0;
 }
 

@@ -32,7 +32,25 @@ Recompute recompute_of(const RunConfig& config) {
   return config.parallel.recompute == config::Recompute::Block ? Recompute::Block : Recompute::None;
 }
 
-Plan plan_for(const RunConfig& config, const ModelSpec& spec, std::int64_t micro, const Sharding& sharding) {
+// What the number of micro-batches is to be a multiple of, so that no process is without one while others
+// have.
+std::int64_t micro_batches_wanted(const RunConfig& config, std::int64_t sequences, const Sharding& sharding) {
+  std::int64_t share = config.run.deterministic ? GradientTree::kLeaves : 1;
+  while (sequences % share != 0) share /= 2;
+  const std::int64_t both = std::lcm(share, std::int64_t{sharding.world});
+  if (sequences % both == 0) return both;
+  return share >= sharding.world ? share : sequences;
+}
+
+}  // namespace
+
+double training_flops_per_token(const ModelSpec& spec, std::int64_t active_parameters) {
+  const auto heads = static_cast<double>(spec.heads() * spec.layers);
+  const auto n2 = static_cast<double>(spec.head_size * spec.head_size);
+  return 6.0 * static_cast<double>(active_parameters) + 40.0 * n2 * heads;
+}
+
+Plan dry_plan(const RunConfig& config, const ModelSpec& spec, std::int64_t micro, const Sharding& sharding) {
   const Device device = run_device(config);
   const DType compute = compute_dtype(config);
   ParamStore store(device, {DType::F32, compute}, sharding);
@@ -99,23 +117,9 @@ Plan plan_for(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
     plan.carried = carried->device_bytes();
     plan.checkpoint += carried->file_bytes();
   }
-  const auto heads = static_cast<double>(spec.heads() * spec.layers);
-  const auto n2 = static_cast<double>(spec.head_size * spec.head_size);
-  plan.flops_per_token = 6.0 * static_cast<double>(plan.active_parameters) + 40.0 * n2 * heads;
+  plan.flops_per_token = training_flops_per_token(spec, plan.active_parameters);
   return plan;
 }
-
-// What the number of micro-batches is to be a multiple of, so that no process is without one while others
-// have.
-std::int64_t micro_batches_wanted(const RunConfig& config, std::int64_t sequences, const Sharding& sharding) {
-  std::int64_t share = config.run.deterministic ? GradientTree::kLeaves : 1;
-  while (sequences % share != 0) share /= 2;
-  const std::int64_t both = std::lcm(share, std::int64_t{sharding.world});
-  if (sequences % both == 0) return both;
-  return share >= sharding.world ? share : sequences;
-}
-
-}  // namespace
 
 ModelSpec model_spec(const config::ModelSection& section, std::int64_t tokenizer_vocab) {
   const auto value = [](const std::optional<std::int64_t>& v) { return v.value_or(0); };
@@ -163,7 +167,7 @@ Plan make_plan(const RunConfig& config, const ModelSpec& spec, std::size_t memor
   const std::size_t program = rss_bytes();
   const std::int64_t most_tokens = on_cpu ? kMicroTokens : kDeviceMicroTokens;
   const auto plan_with = [&](std::int64_t micro) {
-    Plan plan = plan_for(config, spec, micro, sharding);
+    Plan plan = dry_plan(config, spec, micro, sharding);
     if (!on_cpu) return plan;
     plan.program = program;
     // Each window read makes the kernel map the 64 KiB around it.

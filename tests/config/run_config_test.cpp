@@ -8,12 +8,12 @@ namespace {
 
 // Every key away from its default, strings that need quoting among them, but for those that others exclude.
 const char* const kEverything = R"(version: 1
-run: {name: x1, dir: "my runs/{name}", seed: 7, on_exists: overwrite-if-empty}
+run: {deterministic: true, name: x1, dir: "my runs/{name}", seed: 7, on_exists: overwrite-if-empty}
 device: cuda:2
 threads: 3
 model: {arch: rwkv7, layers: 3, width: 96, head_size: 48, ffn_width: 200, vocab: 300, decay_rank: 8, a_rank: 9,
         v_rank: 10, gate_rank: 11, init: {from: "runs/a b/last"}}
-precision: {compute: bf16}
+precision: {grad_reduce: bf16, compute: bf16}
 tokenizer: {type: chars, file: "no"}
 data:
   train:
@@ -32,8 +32,8 @@ optimizer: {type: adamw, lr: 3e-3, betas: [0.8, 0.95], eps: 1e-8, weight_decay: 
             groups: [{match: "*.att.w0", lr_scale: 2.0, weight_decay: 0.05}, {match: "x"}]}
 schedule: {type: wsd, warmup: 1%, decay: 100ktokens, decay_shape: linear, final: 0}
 budget: {tokens: 2M, steps: 1000, wall: 23h30m}
-stability: {nonfinite: stop}
-parallel: {recompute: block}
+stability: {nonfinite: stop, param_hash_every: 7}
+parallel: {recompute: block, zero: 3}
 dist: {world: 3, rank: 2, local_rank: 1, rendezvous: "[::1]:29501"}
 objective: {type: next_token, l2wrap: 0}
 checkpoint: {every: {steps: null, time: 90s}, keep: {last: 1, every_steps: 10}, resume: never, disk_reserve: 0,

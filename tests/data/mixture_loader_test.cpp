@@ -98,13 +98,12 @@ TEST(MixtureLoader, RanksSeeOneSequenceHoweverManyTheyAre) {
                                             .document_resets = true});
       const int share = loader.micro_batches() / ranks;
       std::vector<std::unique_ptr<Prefetcher>> rank;
-      for (int r = 0; r < ranks; ++r)
-        rank.push_back(std::make_unique<Prefetcher>(loader, 0, r * share, (r + 1) * share, 3));
+      for (int r = 0; r < ranks; ++r) rank.push_back(std::make_unique<Prefetcher>(loader, 0, r, ranks, 3));
       std::vector<std::int32_t> rows;  // of every sample its tokens, targets and resets
       std::uint64_t sample = 0;
       for (std::uint64_t step = 0; step < 24; ++step) {
-        for (const auto& one : rank) {
-          for (int m = 0; m < share; ++m) {
+        for (int m = 0; m < share; ++m) {
+          for (const auto& one : rank) {
             const Batch b = one->next();
             ASSERT_EQ(b.first_sample, sample);
             sample += static_cast<std::uint64_t>(b.B);

@@ -70,7 +70,7 @@ new_clone() {
   fake_cmake
   fake g++ <<<'case $1 in --version) echo "Free Software Foundation" ;; *) echo "${FAKE_GCC_VERSION:-11}" ;; esac'
   for name in ninja git; do fake "$name" <<<'exit 0'; done
-  for name in "${packaged_headers[@]}" gtest/gtest.h dnnl.h pcre2.h sentencepiece_processor.h; do give_header "$name"; done
+  for name in "${packaged_headers[@]}" gtest/gtest.h dnnl.h pcre2.h sentencepiece_processor.h gloo/context.h; do give_header "$name"; done
   fake id <<<'echo 1000'
   # Installs by giving every header and nothing else, except what FAKE_UNAVAILABLE names.
   fake apt-get <<'END'

@@ -32,7 +32,7 @@ struct Plan {
   std::size_t program = 0;  // code, libraries and threads, as resident when the plan was made
   std::vector<AllocRecord> saved_peak, scratch_peak;  // by name, largest first
   std::size_t checkpoint = 0;                         // bytes of one checkpoint
-  double flops_per_token = 0;  // 6 per active parameter, plus the scan: 40 N^2 per head and layer
+  double flops_per_token = 0;                         // training_flops_per_token
 
   std::size_t total() const {
     return weights + gradients + optimizer + saved + scratch + grad_pool + batches + exchange + carried +
@@ -45,6 +45,12 @@ Device run_device(const RunConfig& config);  // throws Exit::Config when what th
 DType compute_dtype(
     const RunConfig& config);           // unless the config says otherwise: bf16 on CUDA, f32 on the CPU
 std::size_t memory_for(Device device);  // bytes that a run may take there
+
+// 6 per active parameter, plus the scan: 40 N^2 per head and layer.
+double training_flops_per_token(const ModelSpec& spec, std::int64_t active_parameters);
+
+// The dry run alone, with `micro` sequences a micro-step: nothing of this process, its data or what is free.
+Plan dry_plan(const RunConfig& config, const ModelSpec& spec, std::int64_t micro, const Sharding& sharding = {});
 
 // Chooses batch.micro_sequences when it is auto: the most that keeps a micro-batch within kMicroTokens tokens
 // and the plan within `memory` bytes. Exit::Memory, naming what would fit, when nothing does.
