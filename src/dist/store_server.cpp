@@ -28,6 +28,7 @@ struct Connection {
   // A Get that waits: nothing more is read of its connection until it is answered.
   std::optional<std::string> waits_for;
   Clock::time_point until;
+  std::optional<std::pair<std::string, std::string>> will;
   bool gone = false;
 };
 
@@ -68,8 +69,22 @@ struct StoreServer::State {
       if (c.waits_for && Clock::now() >= c.until) answer(c, wire::Answer::No, {});
     }
     for (Connection& c : connections) take_requests(c);  // behind one that was answered just now
-    connections.remove_if([](const Connection& c) { return c.gone; });
+    bury();
     return true;
+  }
+
+  // Connections that ended. A will answers those that wait for it, and one of these may turn out gone too.
+  void bury() {
+    for (auto c = connections.begin(); c != connections.end();) {
+      if (!c->gone) {
+        ++c;
+        continue;
+      }
+      const auto will = std::move(c->will);
+      connections.erase(c);
+      if (will && !values.contains(will->first)) change(will->first, will->second);
+      c = connections.begin();
+    }
   }
 
   void accept_all() {
@@ -161,6 +176,11 @@ struct StoreServer::State {
           wire::put_text(all, at->second);
         }
         return answer(c, wire::Answer::Yes, all);
+      }
+      case wire::Op::Will: {
+        c.will.reset();
+        if (!key.empty()) c.will.emplace(key, value);
+        return answer(c, wire::Answer::Yes, {});
       }
     }
     c.gone = true;
