@@ -73,7 +73,8 @@ struct StoreServer::State {
     return true;
   }
 
-  // Connections that ended. A will answers those that wait for it, and one of these may turn out gone too.
+  // Connections that ended. A will is left undone while another connection has the same one: somebody
+  // connected anew. Doing it answers those that wait for it, and one of these may turn out gone too.
   void bury() {
     for (auto c = connections.begin(); c != connections.end();) {
       if (!c->gone) {
@@ -82,7 +83,9 @@ struct StoreServer::State {
       }
       const auto will = std::move(c->will);
       connections.erase(c);
-      if (will && !values.contains(will->first)) change(will->first, will->second);
+      const auto same = [&](const Connection& other) { return other.will == will; };
+      if (will && !values.contains(will->first) && std::none_of(connections.begin(), connections.end(), same))
+        change(will->first, will->second);
       c = connections.begin();
     }
   }

@@ -95,7 +95,11 @@ TEST(Store, AWillIsDoneWhenAConnectionEnds) {
       EXPECT_EQ(mine.get("cause", kSoon), "lost");
     });
     std::this_thread::sleep_for(kShort);
+    auto anew = std::make_unique<Store>("127.0.0.1", server.port(), kSoon);
+    anew->set_will("cause", "lost");
     dies.reset();
+    EXPECT_EQ(store.get("cause", kShort), std::nullopt);
+    anew.reset();
     waits.join();
     Store late("127.0.0.1", server.port(), kSoon);
     late.set_will("cause", "another");

@@ -49,7 +49,8 @@ class Store {
   std::int64_t add(const std::string& key, std::int64_t delta);  // the sum so far; a new key begins at 0
   std::map<std::string, std::string> list(const std::string& prefix);
   // What the server does by itself when this connection ends, be it that the process is killed:
-  // set_if_absent(key, value). One at a time; an empty key takes it back.
+  // set_if_absent(key, value), unless another connection has the same will. One at a time; an empty key takes
+  // it back.
   void set_will(const std::string& key, std::string_view value);
   const std::string& address() const;  // "host:port"
 
