@@ -15,6 +15,7 @@
 #include "dist/socket.h"
 #include "dist/store_wire.h"
 #include "rt/core/error.h"
+#include "rt/core/thread_signals.h"
 #include "rt/dist/store.h"
 
 namespace rt::dist {
@@ -42,6 +43,7 @@ struct StoreServer::State {
   std::thread thread;
 
   void serve() {
+    leave_signals_to_others();
     while (wait_and_handle()) {}
   }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "rt/core/log.h"
+#include "rt/core/thread_signals.h"
 
 namespace rt::dist {
 namespace {
@@ -57,6 +58,7 @@ void Watcher::connect(Milliseconds timeout) {
 }
 
 void Watcher::run() {
+  leave_signals_to_others();
   while (!leaving_) {
     if (own_code_ >= 0) {
       wait_for_own_end();

@@ -64,6 +64,27 @@ TEST_F(RwkvTrain, OneOfSeveralProcessesIsRefused) {
   EXPECT_FALSE(fs::exists(run_dir()));
 }
 
+// A supervisor and what it starts.
+TEST_F(RwkvTrain, StartsProcessesItself) {
+  const std::string file = config();
+  const Outcome one = run({"rwkv-train", file, "--nproc", "1"});
+  ASSERT_TRUE(succeeds(one));
+  EXPECT_TRUE(has(one.out, "done: 8 steps")) << one.out;
+  EXPECT_TRUE(refuses(run({"rwkv-train", file, "--nproc=2", "--set", "dist.world=3"}), 2,
+                      "--nproc 2 starts all processes of the run, but dist.world is 3"));
+  EXPECT_TRUE(
+      refuses(run({"rwkv-train", file, "--nproc=2", "--set", "dist.rank=1"}), 2, "Remove dist.rank."));
+  for (const char* name : {"RANK", "WORLD_SIZE"}) setenv(name, name[0] == 'R' ? "0" : "1", 1);
+  const Outcome started = run({"rwkv-train", file, "--nproc", "2"});
+  for (const char* name : {"RANK", "WORLD_SIZE"}) unsetenv(name);
+  EXPECT_TRUE(refuses(started, 2, "this one is rank 0 of 1 already (from torchrun)"));
+  const Outcome two = run({"rwkv-train", file, "--nproc=2"});
+  EXPECT_EQ(two.status, 2);
+  EXPECT_TRUE(has(two.err, "of 2 (from rwkv-train --nproc), but this version trains in one process"))
+      << two.err;
+  EXPECT_TRUE(has(two.out, "It would fail again: not started again. Exit 2.")) << two.out;
+}
+
 // The files RWKV-LM trains on are read where they lie.
 TEST_F(RwkvTrain, TrainsOnBinidxFiles) {
   const fs::path stem = dir_ / "pile";
