@@ -85,6 +85,31 @@ TEST_F(RwkvTrain, StartsProcessesItself) {
   EXPECT_TRUE(has(two.out, "It would fail again: not started again. Exit 2.")) << two.out;
 }
 
+class RwkvTrainDist : public Program {};
+
+// What kills it does not end the run, nor change a bit of it.
+TEST_F(RwkvTrainDist, AKilledProcessIsStartedAgain) {
+  const Words saving = {"--set", "budget.steps=300", "--set", "checkpoint.every.steps=20"};
+  const auto train = [&](const std::string& name, Words more) {
+    Words words = {"rwkv-train", config(name)};
+    words.insert(words.end(), saving.begin(), saving.end());
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  };
+  const pid_t supervisor = start(train("killed", {"--nproc", "1", "--set", "run.on_exists=error"}));
+  ASSERT_TRUE(wait_for("step 30/300"));
+  const std::string of = "/proc/" + std::to_string(supervisor) + "/task/" + std::to_string(supervisor);
+  kill(std::stoi(slurp(of + "/children")), SIGKILL);
+  const Outcome killed = wait(supervisor);
+  ASSERT_TRUE(succeeds(killed));
+  EXPECT_TRUE(has(killed.out, "killed by SIGKILL")) << killed.out;
+  EXPECT_TRUE(has(killed.out, "[supervisor] warning: restart 1 of 3 in 1 s")) << killed.out;
+  EXPECT_TRUE(has(killed.out, "[resume] from ")) << killed.out;
+  ASSERT_TRUE(succeeds(run(train("straight", {}))));
+  for (const char* file : {"model.safetensors", "optimizer.safetensors"})
+    EXPECT_TRUE(slurp(checkpoint(300, "killed") / file) == slurp(checkpoint(300, "straight") / file)) << file;
+}
+
 // The files RWKV-LM trains on are read where they lie.
 TEST_F(RwkvTrain, TrainsOnBinidxFiles) {
   const fs::path stem = dir_ / "pile";
