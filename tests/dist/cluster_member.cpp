@@ -1,6 +1,6 @@
 // One process of a run that only counts steps, for tests of what happens when one fails:
 //   cluster_member [--nproc N] dir=DIR [steps=N] [step_ms=N] [timeout_ms=N] [heartbeat_ms=N] [restarts=N]
-//                  [elastic=1] [fails=LOCAL_RANK] [do=RANK:STEP:ACTION]...
+//                  [elastic=1] [fails=LOCAL_RANK] [last_ms=N] [do=RANK:STEP:ACTION]...
 // A step ends with a collective, which here is a meeting in the store. Rank 0 keeps the number of steps in
 // DIR/step, where the next start goes on. Actions: see act(). With a "+" before STEP: so many steps after the
 // start, each time; with "once:" before ACTION: at the first start only.
@@ -36,7 +36,7 @@ struct Options {
   fs::path dir;
   std::map<std::string, int> numbers = {{"steps", 1000},       {"step_ms", 10}, {"timeout_ms", 60'000},
                                         {"heartbeat_ms", 200}, {"restarts", 0}, {"elastic", 0},
-                                        {"fails", -1}};
+                                        {"fails", -1},         {"last_ms", 0}};
   std::vector<Deed> deeds;
   Milliseconds ms(const std::string& name) const { return Milliseconds(numbers.at(name)); }
 };
@@ -89,6 +89,11 @@ void act(const std::string& action, Watch& watch) {
   if (action == "stop") raise(SIGSTOP);
   if (action == "abort") std::abort();
   if (action == "data") fail(Exit::Data, "shard 12: checksum mismatch. Re-copy this file.");
+  if (action == "peer") fail(Exit::Peer, "all_reduce: the connection to a peer was closed");
+  if (action == "late") {
+    std::this_thread::sleep_for(Milliseconds(500));
+    act("data", watch);
+  }
   if (action == "unknown") throw std::runtime_error("something else");
   if (action == "exit4") _exit(4);
   if (action == "warn") log::warn("member", "the disk is nearly full");
@@ -140,6 +145,7 @@ Exit train(Session& session, const Options& o) {
               watch.stop_requested().value_or("not known yet"));
     return Exit::Interrupted;
   }
+  if (rank > 0) std::this_thread::sleep_for(o.ms("last_ms"));
   log::info("member", "rank {} is done", rank);
   return Exit::Ok;
 }

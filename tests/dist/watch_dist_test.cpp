@@ -102,6 +102,19 @@ TEST_F(WatchDist, AnEndInSilenceIsAFailureTheOtherEndsAreNone) {
   }
 }
 
+// A lost connection is what another's failure looks like.
+TEST_F(WatchDist, TheLossOfAPeerIsNotTheCauseWhenThereIsOne) {
+  const auto pids = start_ranks(3, {"do=1:3:peer", "do=2:3:late"});
+  EXPECT_EQ(wait(pids[2], kSoon), 3) << out("2");
+  all_others_end(pids, 2,
+                 "rank 2 (here:2): shard 12: checksum mismatch. Re-copy this file. This process ends too.",
+                 kSoon);
+}
+
+TEST_F(WatchDist, TheStoreOutlivesTheWorkOfRankZero) {
+  for (const pid_t pid : start_ranks(3, {"steps=5", "last_ms=2700"})) EXPECT_EQ(wait(pid), 0) << out("1");
+}
+
 TEST_F(WatchDist, ASignalToOneStopsAllAtTheSameStep) {
   const auto pids = start_ranks(3, {});
   ASSERT_TRUE(reach(3));
