@@ -1,4 +1,5 @@
 #pragma once
+#include "config/schema_dist.h"
 #include "config/section.h"
 #include "rt/config/run_config.h"
 
@@ -207,13 +208,6 @@ inline void visit(Section& s, StabilitySection& v) {
 inline void visit(Section& s, ParallelSection& v) {
   s.key("recompute", v.recompute);
   s.key("zero", v.zero);
-}
-
-inline void visit(Section& s, DistSection& v) {
-  s.key("world", v.world, {.absent = "auto"});
-  s.key("rank", v.rank, {.absent = "auto"});
-  s.key("local_rank", v.local_rank, {.absent = "auto"});
-  s.key("rendezvous", v.rendezvous, {.absent = "auto"});
 }
 
 inline void visit(Section& s, ObjectiveSection& v) {

@@ -13,6 +13,7 @@ class Validator : private Checks {
   void run() {
     require(c_.version == 1, "version", "{} is not known here. This build reads version: 1", c_.version);
     names();
+    dist();
     model();
     validate_data(c_, places_);
     optimizer();
@@ -39,14 +40,31 @@ class Validator : private Checks {
     require(dir.find_first_of("{}") == std::string::npos, "run.dir",
             "\"{}\" has braces that are not {name}. Use {name} or none", dir);
     at_least(c_.threads, 1, "threads");
-    at_least(c_.dist.world, 1, "dist.world");
-    at_least(c_.dist.rank, 0, "dist.rank");
-    at_least(c_.dist.local_rank, 0, "dist.local_rank");
     require(c_.parallel.zero >= 0 && c_.parallel.zero <= 3, "parallel.zero",
             "{} is not a stage of ZeRO. Use 0 (replicas), 1 (optimizer shared out), 2 (gradients too) or 3 "
             "(weights too)",
             c_.parallel.zero);
     at_least(c_.stability.param_hash_every, 0, "stability.param_hash_every");
+  }
+
+  void dist() {
+    const DistSection& d = c_.dist;
+    at_least(d.world, 1, "dist.world");
+    at_least(d.rank, 0, "dist.rank");
+    at_least(d.local_rank, 0, "dist.local_rank");
+    require(!d.local_rank || d.rank, "dist.local_rank",
+            "says nothing without dist.rank. Set both, or leave both to the launcher");
+    at_least(d.restarts, 0, "dist.restarts");
+    const auto at_least_seconds = [&](std::chrono::seconds value, std::chrono::seconds low,
+                                      const char* path) {
+      require(value >= low, path, "{} is too short. Use {} or more", format_duration(value),
+              format_duration(low));
+    };
+    at_least_seconds(d.heartbeat, std::chrono::seconds(1), "dist.heartbeat");
+    // Who is silent is told from who is late by the heartbeats that come within a timeout.
+    at_least_seconds(d.timeouts.init, 3 * d.heartbeat, "dist.timeouts.init");
+    at_least_seconds(d.timeouts.first_step, 3 * d.heartbeat, "dist.timeouts.first_step");
+    if (d.timeouts.step) at_least_seconds(*d.timeouts.step, 3 * d.heartbeat, "dist.timeouts.step");
   }
 
   void model() {

@@ -1,12 +1,10 @@
 #include "rt/core/parallel.h"
 
-#include <pthread.h>
 #include <sched.h>
 
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
-#include <csignal>
 #include <cstdlib>
 #include <exception>
 #include <memory>
@@ -15,6 +13,7 @@
 #include <vector>
 
 #include "rt/core/error.h"
+#include "rt/core/thread_signals.h"
 
 namespace rt {
 namespace {
@@ -56,15 +55,6 @@ void leave_cpu(int cpu) {
   if (CPU_COUNT(&others) == 0) return;
   sched_setaffinity(0, sizeof(others), &others);
   sched_setaffinity(0, sizeof(allowed), &allowed);
-}
-
-// Signals meant for the process are taken by the thread that started it: a handler must not run on a worker's
-// stack in the middle of a kernel (see train/signals.cpp). What a thread causes itself still reaches it.
-void leave_signals_to_others() {
-  sigset_t set;
-  sigfillset(&set);
-  for (const int own : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) sigdelset(&set, own);
-  pthread_sigmask(SIG_SETMASK, &set, nullptr);
 }
 
 class Pool {

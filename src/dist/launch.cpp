@@ -22,9 +22,9 @@ class Detector {
   Detector(const Environment& env, const LaunchOptions& given) : env_(env), given_(given) {}
 
   Launch detect() {
-    for (const auto find :
-         {&Detector::from_user, &Detector::from_torchrun, &Detector::from_open_mpi, &Detector::from_pmi,
-          &Detector::from_slurm, &Detector::from_pmix, &Detector::from_kubernetes}) {
+    for (const auto find : {&Detector::from_user, &Detector::from_supervisor, &Detector::from_torchrun,
+                            &Detector::from_open_mpi, &Detector::from_pmi, &Detector::from_slurm,
+                            &Detector::from_pmix, &Detector::from_kubernetes}) {
       if ((this->*find)()) return checked();
     }
     if (given_.world.value_or(1) > 1) {
@@ -47,6 +47,16 @@ class Detector {
     found_.world = *given_.world;
     found_.local_rank = given_.local_rank.value_or(0);
     found_.local_world = found_.local_rank + 1;
+    return true;
+  }
+
+  bool from_supervisor() {
+    if (!read("RT_RANK", "RT_WORLD_SIZE", "rwkv-train --nproc")) return false;
+    local("RT_LOCAL_RANK", "RT_LOCAL_WORLD_SIZE");
+    const HostPort meeting = parse_host_port(env_("RT_STORE").value_or(""), "RT_STORE");
+    found_.host = meeting.host;
+    found_.port = meeting.port;
+    found_.supervised = true;
     return true;
   }
 
@@ -167,6 +177,7 @@ class Detector {
     if (found_.rank < 0 || found_.rank >= found_.world)
       fail(Exit::Config, "rank {} of a world of {} (from {}): ranks go from 0 to {}.", found_.rank,
            found_.world, found_.source, found_.world - 1);
+    if (found_.supervised) return found_;
     if (given_.world && *given_.world != found_.world) {
       fail(Exit::Config,
            "dist.world is {}, but {} started {} processes. Remove dist.world, or start as many.",

@@ -12,7 +12,6 @@
 namespace rt::dist {
 namespace {
 
-constexpr Milliseconds kAnswerWithin(30'000);  // beyond what was asked to be waited for
 constexpr Milliseconds kTryAgainAfter(100);
 
 }  // namespace
@@ -20,6 +19,7 @@ constexpr Milliseconds kTryAgainAfter(100);
 struct Store::State {
   std::string address;
   Socket socket;
+  Milliseconds answer{};
   std::mutex mutex;
   bool broken = false;
 
@@ -29,7 +29,7 @@ struct Store::State {
     if (key.size() + value.size() > wire::kMostBytes / 2)
       fail(Exit::Failure, "store: {} bytes for {} are too many", value.size(), key);
     const std::lock_guard lock(mutex);
-    const Deadline deadline = std::chrono::steady_clock::now() + wait + kAnswerWithin;
+    const Deadline deadline = std::chrono::steady_clock::now() + wait + answer;
     std::uint32_t bytes = 0;
     std::string body;
     if (broken || !send_all(socket, wire::request(op, number, key, value), deadline) ||
@@ -49,8 +49,10 @@ struct Store::State {
   }
 };
 
-Store::Store(const std::string& host, int port, Milliseconds timeout) : state_(std::make_unique<State>()) {
+Store::Store(const std::string& host, int port, Milliseconds timeout, Milliseconds answer)
+    : state_(std::make_unique<State>()) {
   State& s = *state_;
+  s.answer = answer;
   s.address = format("{}:{}", host, port);
   const Deadline deadline = std::chrono::steady_clock::now() + timeout;
   std::string why = "nobody answers";
@@ -96,6 +98,10 @@ std::optional<std::string> Store::get(const std::string& key, Milliseconds wait)
 std::int64_t Store::add(const std::string& key, std::int64_t delta) {
   const std::string text = state_->ask(wire::Op::Add, static_cast<std::uint64_t>(delta), key, {}).second;
   return std::stoll(text);
+}
+
+void Store::set_will(const std::string& key, std::string_view value) {
+  state_->ask(wire::Op::Will, 0, key, value);
 }
 
 std::map<std::string, std::string> Store::list(const std::string& prefix) {

@@ -15,6 +15,7 @@
 #include "dist/socket.h"
 #include "dist/store_wire.h"
 #include "rt/core/error.h"
+#include "rt/core/thread_signals.h"
 #include "rt/dist/store.h"
 
 namespace rt::dist {
@@ -28,6 +29,7 @@ struct Connection {
   // A Get that waits: nothing more is read of its connection until it is answered.
   std::optional<std::string> waits_for;
   Clock::time_point until;
+  std::optional<std::pair<std::string, std::string>> will;
   bool gone = false;
 };
 
@@ -41,6 +43,7 @@ struct StoreServer::State {
   std::thread thread;
 
   void serve() {
+    leave_signals_to_others();
     while (wait_and_handle()) {}
   }
 
@@ -68,8 +71,25 @@ struct StoreServer::State {
       if (c.waits_for && Clock::now() >= c.until) answer(c, wire::Answer::No, {});
     }
     for (Connection& c : connections) take_requests(c);  // behind one that was answered just now
-    connections.remove_if([](const Connection& c) { return c.gone; });
+    bury();
     return true;
+  }
+
+  // Connections that ended. A will is left undone while another connection has the same one: somebody
+  // connected anew. Doing it answers those that wait for it, and one of these may turn out gone too.
+  void bury() {
+    for (auto c = connections.begin(); c != connections.end();) {
+      if (!c->gone) {
+        ++c;
+        continue;
+      }
+      const auto will = std::move(c->will);
+      connections.erase(c);
+      const auto same = [&](const Connection& other) { return other.will == will; };
+      if (will && !values.contains(will->first) && std::none_of(connections.begin(), connections.end(), same))
+        change(will->first, will->second);
+      c = connections.begin();
+    }
   }
 
   void accept_all() {
@@ -161,6 +181,11 @@ struct StoreServer::State {
           wire::put_text(all, at->second);
         }
         return answer(c, wire::Answer::Yes, all);
+      }
+      case wire::Op::Will: {
+        c.will.reset();
+        if (!key.empty()) c.will.emplace(key, value);
+        return answer(c, wire::Answer::Yes, {});
       }
     }
     c.gone = true;

@@ -14,13 +14,8 @@ inline constexpr char kGreeting[9] =
     "rt-store";  // eight bytes of it: whoever else listens there says something else
 inline constexpr std::uint32_t kMostBytes = std::uint32_t{64} << 20;
 
-enum class Op : std::uint8_t {
-  Set,
-  SetIfAbsent,
-  Get,
-  Add,
-  List
-};  // number: Get: milliseconds to wait; Add: what
+enum class Op : std::uint8_t { Set, SetIfAbsent, Get, Add, List, Will };
+// The number of a Get: milliseconds to wait; of an Add: what.
 enum class Answer : std::uint8_t { Yes, No };
 
 template <class T>

@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstdio>
 #include <fstream>
@@ -48,11 +47,6 @@ std::size_t available_memory_bytes() {
   if (limit != std::numeric_limits<std::size_t>::max() && used <= limit)
     available = std::min(available, limit - used);
   return available;
-}
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  return gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
 }
 
 std::string human_bytes(double bytes) {

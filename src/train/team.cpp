@@ -2,84 +2,54 @@
 
 #include "rt/core/error.h"
 #include "rt/core/log.h"
-#include "rt/train/machine.h"
 
 namespace rt {
 namespace {
-
-// What went wrong in one process, on its way to the others.
-std::string words_of(const Error& e) { return std::to_string(static_cast<int>(e.code())) + " " + e.what(); }
-constexpr char kGood = '+', kBad = '-';
-
-std::string good(const std::string& text) { return kGood + text; }
-std::string expect_good(const std::string& said, const std::string& who) {
-  if (said.starts_with(kGood)) return said.substr(1);
-  const std::size_t space = said.find(' ');
-  const auto code = static_cast<Exit>(std::stoi(said.substr(1, space)));
-  fail(code, "{}: {}", who, said.substr(space + 1));
-}
-
+// Other things are watched while one waits: this is only how often the question is put again.
+constexpr dist::Milliseconds kAskAgain(10'000);
 }  // namespace
 
 Team::Team() : data_(dist::single_communicator()), control_(dist::single_communicator()) {}
 
-Team::Team(const dist::Launch& launch, std::string build) : Team() {
-  launch_ = launch;
+Team::Team(dist::Session& session, std::string build) : Team() {
+  session_ = &session;
+  launch_ = session.launch();
   build_ = std::move(build);
-  if (size() == 1) return;
-  if (leads()) server_ = std::make_unique<dist::StoreServer>(launch.port);
-  store_ = std::make_unique<dist::Store>(launch.host, launch.port, patience_);
 }
 
-Team::~Team() = default;
+std::string Team::wait_for(const std::string& said) {
+  for (;;) {
+    if (auto found = session_->store().get(said, kAskAgain)) return std::move(*found);
+  }
+}
 
+// What rank 0 throws here ends the others, who wait, through the session.
 void Team::lead(const std::string& what, const std::function<void()>& first,
                 const std::function<void()>& then) {
-  if (size() == 1) return first();
-  const std::string said = key(what);
-  if (leads()) {
-    try {
-      first();
-    } catch (const Error& e) {
-      store_->set(said, kBad + words_of(e));
-      throw;
-    }
-    store_->set(said, good(""));
-    return;
-  }
-  // Preparing may take long: data is made, files are verified.
-  std::optional<std::string> found;
-  while (!found) found = store_->get(said, dist::Milliseconds(10'000));
-  expect_good(*found, "rank 0");
-  then();
+  if (leads()) first();
+  if (size() == 1) return;
+  tell(what, "");
+  if (!leads()) then();
 }
 
 std::string Team::tell(const std::string& what, const std::string& text) {
   if (size() == 1) return text;
   const std::string said = key(what);
-  if (leads()) {
-    store_->set(said, text);
-    return text;
-  }
-  std::optional<std::string> found;
-  while (!found) found = store_->get(said, dist::Milliseconds(10'000));
-  return *found;
+  if (!leads()) return wait_for(said);
+  session_->store().set(said, text);
+  return text;
 }
 
 std::vector<std::string> Team::gather(const std::string& what, const std::string& text) {
   if (size() == 1) return {text};
   const std::string said = key(what) + "/";
-  store_->set(said + std::to_string(rank()), text);
+  session_->store().set(said + std::to_string(rank()), text);
   std::vector<std::string> all;
-  for (int r = 0; r < size(); ++r) {
-    std::optional<std::string> found;
-    while (!found) found = store_->get(said + std::to_string(r), dist::Milliseconds(10'000));
-    all.push_back(std::move(*found));
-  }
+  for (int r = 0; r < size(); ++r) all.push_back(wait_for(said + std::to_string(r)));
   return all;
 }
 
-void Team::connect(dist::Member me, Device device) {
+void Team::connect(dist::Facts same, Device device) {
   if (size() == 1) return;
   if (device.kind != DeviceKind::Cpu) {
     fail(Exit::Config,
@@ -87,16 +57,26 @@ void Team::connect(dist::Member me, Device device) {
          "device: cpu.",
          rank(), size(), launch_.source);
   }
-  me.machine = host_name();
-  me.same["build"] = build_;
-  dist::join(*store_, launch_, me, patience_);
+  same["build"] = build_;
+  session_->join(same);
   dist::GlooOptions options;
-  options.connect = patience_;
+  // A peer that is late or lost is the watch's to name.
+  options.timeout = std::chrono::hours(24);
   options.prefix = "gloo/data";
-  data_ = dist::gloo_communicator(*store_, rank(), size(), options);
+  data_ = watched(dist::gloo_communicator(session_->store(), rank(), size(), options), session_->watch());
   options.prefix = "gloo/control";
-  control_ = dist::gloo_communicator(*store_, rank(), size(), options);
-  if (leads()) log::info("dist", "{} processes, from {}", size(), launch_.source);
+  control_ = watched(dist::gloo_communicator(session_->store(), rank(), size(), options), session_->watch());
+  log::info("dist", "{} processes, from {}", size(), launch_.source);
+}
+
+void Team::enter(std::string_view phase, std::chrono::minutes allowed) {
+  if (session_) session_->watch().enter(phase, allowed);
+}
+void Team::ready() {
+  if (session_) session_->watch().ready();
+}
+void Team::step_done(std::uint64_t step) {
+  if (session_) session_->watch().step_done(static_cast<std::int64_t>(step));
 }
 
 std::vector<bool> Team::any(const std::vector<bool>& flags) {

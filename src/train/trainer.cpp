@@ -17,6 +17,10 @@ namespace rt {
 
 namespace fs = std::filesystem;
 
+namespace {
+constexpr std::chrono::minutes kSaveAllowed(30);
+}
+
 Trainer::~Trainer() { log::close_file(); }
 
 bool Trainer::agree(bool mine) { return team_->any({mine})[0]; }
@@ -36,7 +40,9 @@ bool Trainer::give() {
     if (exchange_) exchange_->begin_round(round);
     const bool has_work = team_->rank() + round * team_->size() < loader_->micro_batches();
     if (has_work) {
+      team_->enter("data wait");
       data::Batch batch = prefetcher_->next();
+      team_->enter("compute");
       predictions += batch.predictions;
       losses.rows = batch.B;
       stepper_->give(view_of(batch), per_token, round == 0, batch.continues,
@@ -47,12 +53,14 @@ bool Trainer::give() {
   }
   losses.mine = stepper_->take_losses();
   losses.total = losses.rows * loader_->micro_batches();
+  team_->enter("update");
   update_->give(schedule_.at(static_cast<std::int64_t>(progress_.step)), progress_.step + 1, losses);
   if (carried_) carried_->keep(update_->report());
   ++progress_.step;
   progress_.tokens += static_cast<std::uint64_t>(config_.batch.global_tokens);
   settled_ = false;
   predictions_ = predictions;
+  team_->step_done(progress_.step);
   return true;
 }
 
@@ -127,6 +135,7 @@ fs::path Trainer::save() {
 
 fs::path Trainer::write_checkpoint() {
   const ProfileRange range("checkpoint");
+  team_->enter("save", kSaveAllowed);
   progress_.seconds += elapsed();
   started_ = std::chrono::steady_clock::now();
   progress_.data_fingerprint = loader_->fingerprint();

@@ -16,6 +16,9 @@
 namespace rt {
 namespace {
 
+// Rank 0 alone does these.
+constexpr std::chrono::minutes kTasksAllowed(120);
+
 std::string device_name(Device device) {
   if (device.kind == DeviceKind::Cpu || !cuda::device_info) return to_string(device);
   const DeviceInfo info = cuda::device_info(device.index);
@@ -137,12 +140,14 @@ void Trainer::pause(std::chrono::steady_clock::time_point begin) {
 
 bool Trainer::validate() {
   settle();
+  team_->enter("eval");
   const auto begin = std::chrono::steady_clock::now();
   for (const Corpus::Valid& valid : corpus_->valid()) {
     const auto result =
         evaluate(workspace_->ctx(), *model_, *valid.source, corpus_->tokenizer(), config_.data.seq_len,
                  plan_.micro_sequences, config_.data.document_state == config::DocumentState::Reset,
-                 valid.max_predictions, &SignalGuard::requested(), {},
+                 valid.max_predictions, &SignalGuard::requested(),
+                 [&](std::uint64_t, std::uint64_t) { team_->enter("eval"); },
                  {static_cast<std::uint64_t>(team_->rank()), static_cast<std::uint64_t>(team_->size()),
                   [&](std::span<double> numbers) { team_->sum(numbers); },
                   [&](bool stopped) { return agree(stopped); },
@@ -169,6 +174,7 @@ bool Trainer::validate() {
                      {"position_end", std::move(ends)},
                      {"position_loss", std::move(losses)}});
   }
+  team_->enter("eval tasks", kTasksAllowed);
   if (!store_->sharding().shares(3) && agree(team_->leads() && !run_tasks())) return false;
   validation_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   pause(begin);
@@ -179,6 +185,7 @@ void Trainer::sample() {
   const config::SamplesSection& options = config_.eval.samples;
   if (options.prompts.empty() || store_->sharding().shares(3)) return;
   settle();
+  team_->enter("sample", kTasksAllowed);
   if (!team_->leads()) return;
   const auto begin = std::chrono::steady_clock::now();
   Session session(*model_, impl_of(device_), compute_dtype(config_));

@@ -65,6 +65,7 @@ Trainer::Trainer(RunConfig config, std::unique_ptr<Team> team)
       "run directory", [&] { open_run_directory(); }, [] {});
   device_ = run_device(config_);
   const auto open_data = [&] { corpus_ = std::make_unique<Corpus>(config_, dir_ / "data"); };
+  team_->enter("data", std::chrono::hours(2));  // which may have to be made
   team_->lead("data", open_data, open_data);
   tasks_ = eval_tasks(config_);
   spec_ = model_spec(config_.model, corpus_->tokenizer().vocab_size());
@@ -79,6 +80,7 @@ Trainer::Trainer(RunConfig config, std::unique_ptr<Team> team)
             human_bytes(static_cast<double>(plan_.total())), plan_.micro_sequences, plan_.accumulation);
   if (config_.log.console != config::Console::Quiet) console_->say(describe(plan_));
   loader_ = std::make_unique<data::Loader>(run_loader(config_, *corpus_, plan_.micro_sequences));
+  team_->enter("connect");
   connect();
   if (plan_.sharding.shares(3) && team_->leads() &&
       (!config_.eval.samples.prompts.empty() || !tasks_.empty())) {
@@ -87,12 +89,14 @@ Trainer::Trainer(RunConfig config, std::unique_ptr<Team> team)
         "parallel.zero: 3: no process holds the whole model, so eval.samples and eval.tasks are left out; "
         "rwkv generate and rwkv eval do them on a checkpoint");
   }
+  team_->enter("load", std::chrono::minutes(30));
   build_model();
   start_or_resume();
   // Not before a changed config has been accepted.
   if (team_->leads()) io::atomic_write(dir_ / "config.yaml", config_.dump());
   started_ = last_save_ = last_report_ = std::chrono::steady_clock::now();
   reported_tokens_ = progress_.tokens;
+  team_->ready();
 }
 
 // Only with those who would train the same model, on the same data.
@@ -102,13 +106,13 @@ void Trainer::connect() {
   shared.dist = {};
   shared.threads = {};
   shared.log = {};
-  dist::Member me;
+  dist::Facts same;
   const std::string text = shared.dump();
-  me.same["configuration"] = std::to_string(io::xxh3(std::as_bytes(std::span(text))));
-  me.same["training data"] = std::to_string(loader_->fingerprint());
-  me.same["tokenizer"] = std::to_string(corpus_->tokenizer().fingerprint());
-  me.same["batch.micro_sequences"] = std::to_string(plan_.micro_sequences);
-  team_->connect(me, device_);
+  same["configuration"] = std::to_string(io::xxh3(std::as_bytes(std::span(text))));
+  same["training data"] = std::to_string(loader_->fingerprint());
+  same["tokenizer"] = std::to_string(corpus_->tokenizer().fingerprint());
+  same["batch.micro_sequences"] = std::to_string(plan_.micro_sequences);
+  team_->connect(std::move(same), device_);
 }
 
 void Trainer::open_run_directory() {

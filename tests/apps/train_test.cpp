@@ -64,6 +64,52 @@ TEST_F(RwkvTrain, OneOfSeveralProcessesIsRefused) {
   EXPECT_FALSE(fs::exists(run_dir()));
 }
 
+// A supervisor and what it starts.
+TEST_F(RwkvTrain, StartsProcessesItself) {
+  const std::string file = config();
+  const Outcome one = run({"rwkv-train", file, "--nproc", "1"});
+  ASSERT_TRUE(succeeds(one));
+  EXPECT_TRUE(has(one.out, "done: 8 steps")) << one.out;
+  EXPECT_TRUE(refuses(run({"rwkv-train", file, "--nproc=2", "--set", "dist.world=3"}), 2,
+                      "--nproc 2 starts all processes of the run, but dist.world is 3"));
+  EXPECT_TRUE(
+      refuses(run({"rwkv-train", file, "--nproc=2", "--set", "dist.rank=1"}), 2, "Remove dist.rank."));
+  for (const char* name : {"RANK", "WORLD_SIZE"}) setenv(name, name[0] == 'R' ? "0" : "1", 1);
+  const Outcome started = run({"rwkv-train", file, "--nproc", "2"});
+  for (const char* name : {"RANK", "WORLD_SIZE"}) unsetenv(name);
+  EXPECT_TRUE(refuses(started, 2, "this one is rank 0 of 1 already (from torchrun)"));
+  const Outcome two = run({"rwkv-train", file, "--nproc=2"});
+  EXPECT_EQ(two.status, 2);
+  EXPECT_TRUE(has(two.err, "of 2 (from rwkv-train --nproc), but this version trains in one process"))
+      << two.err;
+  EXPECT_TRUE(has(two.out, "It would fail again: not started again. Exit 2.")) << two.out;
+}
+
+class RwkvTrainDist : public Program {};
+
+// What kills it does not end the run, nor change a bit of it.
+TEST_F(RwkvTrainDist, AKilledProcessIsStartedAgain) {
+  const Words saving = {"--set", "budget.steps=300", "--set", "checkpoint.every.steps=20"};
+  const auto train = [&](const std::string& name, Words more) {
+    Words words = {"rwkv-train", config(name)};
+    words.insert(words.end(), saving.begin(), saving.end());
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  };
+  const pid_t supervisor = start(train("killed", {"--nproc", "1", "--set", "run.on_exists=error"}));
+  ASSERT_TRUE(wait_for("step 30/300"));
+  const std::string of = "/proc/" + std::to_string(supervisor) + "/task/" + std::to_string(supervisor);
+  kill(std::stoi(slurp(of + "/children")), SIGKILL);
+  const Outcome killed = wait(supervisor);
+  ASSERT_TRUE(succeeds(killed));
+  EXPECT_TRUE(has(killed.out, "killed by SIGKILL")) << killed.out;
+  EXPECT_TRUE(has(killed.out, "[supervisor] warning: restart 1 of 3 in 1 s")) << killed.out;
+  EXPECT_TRUE(has(killed.out, "[resume] from ")) << killed.out;
+  ASSERT_TRUE(succeeds(run(train("straight", {}))));
+  for (const char* file : {"model.safetensors", "optimizer.safetensors"})
+    EXPECT_TRUE(slurp(checkpoint(300, "killed") / file) == slurp(checkpoint(300, "straight") / file)) << file;
+}
+
 // The files RWKV-LM trains on are read where they lie.
 TEST_F(RwkvTrain, TrainsOnBinidxFiles) {
   const fs::path stem = dir_ / "pile";

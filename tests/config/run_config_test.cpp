@@ -34,7 +34,8 @@ schedule: {type: wsd, warmup: 1%, decay: 100ktokens, decay_shape: linear, final:
 budget: {tokens: 2M, steps: 1000, wall: 23h30m}
 stability: {nonfinite: stop, param_hash_every: 7}
 parallel: {recompute: block, zero: 3}
-dist: {world: 3, rank: 2, local_rank: 1, rendezvous: "[::1]:29501"}
+dist: {world: 3, rank: 2, local_rank: 1, rendezvous: "[::1]:29501", heartbeat: 3s, restarts: 5, elastic: true,
+       timeouts: {init: 2m, first_step: 20m, step: 45s}}
 objective: {type: next_token, l2wrap: 0}
 checkpoint: {every: {steps: null, time: 90s}, keep: {last: 1, every_steps: 10}, resume: never, disk_reserve: 0,
              allow_change: [lr, budget]}
@@ -55,7 +56,9 @@ TEST(RunConfigFile, ReadsEveryKey) {
   EXPECT_EQ(c.model.gate_rank, 11);
   EXPECT_EQ(c.model.init.from, "runs/a b/last");
   EXPECT_EQ(c.precision.compute, DType::BF16);
-  EXPECT_EQ(c.dist, (DistSection{3, 2, 1, "[::1]:29501"}));
+  using std::chrono::seconds;
+  const DistTimeouts timeouts{seconds(120), seconds(1200), seconds(45)};
+  EXPECT_EQ(c.dist, (DistSection{3, 2, 1, "[::1]:29501", timeouts, seconds(3), 5, true}));
   EXPECT_EQ(c.tokenizer.file, "no");
   EXPECT_EQ(c.data.train[0], (TrainSource{"a: b#c", std::nullopt, 2.5, 4.0}));
   EXPECT_EQ(c.data.train[1], (TrainSource{std::nullopt, Stories{4'000'000, 9}, 1.0, {}}));
@@ -167,6 +170,9 @@ TEST(Diff, NamesPathValuesAndClass) {
   EXPECT_EQ(change("budget.wall=1h").kind, ChangeClass::Harmless);
   EXPECT_EQ(change("data.valid=[{name: a, split: 0.1}]").kind, ChangeClass::Harmless);
   EXPECT_EQ(change("checkpoint.keep.last=5").kind, ChangeClass::Harmless);
+  EXPECT_EQ(change("dist.timeouts.step=90s"),
+            (ConfigChange{"dist.timeouts.step", "auto", "1m30s", ChangeClass::Harmless}));
+  EXPECT_EQ(change("dist.restarts=0").kind, ChangeClass::Harmless);
 }
 
 TEST(Diff, KeysThatComeOrGoAreUnset) {

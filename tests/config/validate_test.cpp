@@ -31,6 +31,21 @@ TEST(Validate, Shapes) {
   EXPECT_FALSE(accepts({"model.gate_rank=0"}));
 }
 
+TEST(Validate, Dist) {
+  EXPECT_EQ(rejects("dist.local_rank=1"),
+            "--set dist.local_rank: says nothing without dist.rank. Set both, or leave both to the launcher");
+  EXPECT_TRUE(accepts({"dist.rank=1", "dist.local_rank=1"}));
+  EXPECT_EQ(rejects("dist.heartbeat=0s"), "--set dist.heartbeat: 0s is too short. Use 1s or more");
+  for (const char* timeout : {"init", "first_step", "step"}) {
+    const std::string key = std::string("dist.timeouts.") + timeout;
+    EXPECT_EQ(rejects(key + "=5s"), "--set " + key + ": 5s is too short. Use 6s or more");
+    EXPECT_FALSE(accepts({"dist.heartbeat=21s", key + "=1m"})) << key;
+    EXPECT_TRUE(accepts({"dist.heartbeat=20s", key + "=1m"})) << key;
+  }
+  EXPECT_FALSE(accepts({"dist.restarts=-1"}));
+  EXPECT_TRUE(accepts({"dist.restarts=0", "dist.elastic=true"}));
+}
+
 TEST(Validate, Batch) {
   EXPECT_EQ(rejects("batch.global_tokens=1000"),
             "--set batch.global_tokens: 1000 is not seq_len(64) x k. Nearest: 960 (k=15), 1024 (k=16)");

@@ -54,6 +54,22 @@ TEST(Launch, Torchrun) {
   EXPECT_EQ(detect_launch(of(kubeflow)), (Launch{3, 4, 0, 1, "torchrun", "job-master-0", 23457}));
 }
 
+// Started by our own supervisor, inside whatever it was started in.
+TEST(Launch, Supervised) {
+  Variables ours = {{"RT_RANK", "1"},       {"RT_WORLD_SIZE", "3"},
+                    {"RT_LOCAL_RANK", "2"}, {"RT_LOCAL_WORLD_SIZE", "4"},
+                    {"RANK", "0"},          {"WORLD_SIZE", "1"},
+                    {"SLURM_JOB_ID", "7"},  {"SLURM_NTASKS", "16"},
+                    {"MASTER_PORT", "1"},   {"RT_STORE", "127.0.0.1:555"}};
+  EXPECT_EQ(detect_launch(of(ours)), (Launch{1, 3, 2, 4, "rwkv-train --nproc", "127.0.0.1", 555, true}));
+  ours["RT_WORLD_SIZE"] = "1";
+  expect_contains(why_not(ours), "rank 1 of a world of 1");
+  ours["RT_RANK"] = "0";  // one process is watched over, too
+  EXPECT_EQ(detect_launch(of(ours)).port, 555);
+  ours.erase("RT_STORE");
+  expect_contains(why_not(ours), "RT_STORE: \"\" is not host:port");
+}
+
 TEST(Launch, OpenMpi) {
   Variables here = {{"OMPI_COMM_WORLD_RANK", "2"},
                     {"OMPI_COMM_WORLD_SIZE", "4"},

@@ -1,6 +1,7 @@
 #include "rt/dist/store.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include <atomic>
 #include <thread>
@@ -76,6 +77,58 @@ TEST(Store, AGetWaitsForASet) {
   EXPECT_EQ(store.get("never", kShort), std::nullopt);
   store.set("never", "now");
   EXPECT_EQ(store.get("late"), "here");
+}
+
+// What a process leaves behind that cannot speak any more.
+TEST(Store, AWillIsDoneWhenAConnectionEnds) {
+  StoreServer server(0);
+  Store store("127.0.0.1", server.port(), kSoon);
+  {
+    Store takes_back("127.0.0.1", server.port(), kSoon);
+    auto dies = std::make_unique<Store>("127.0.0.1", server.port(), kSoon);
+    takes_back.set_will("back", "1");
+    takes_back.set_will("", "");
+    dies->set_will("first", "1");
+    dies->set_will("cause", "lost");
+    std::thread waits([&] {
+      Store mine("127.0.0.1", server.port(), kSoon);
+      EXPECT_EQ(mine.get("cause", kSoon), "lost");
+    });
+    std::this_thread::sleep_for(kShort);
+    auto anew = std::make_unique<Store>("127.0.0.1", server.port(), kSoon);
+    anew->set_will("cause", "lost");
+    dies.reset();
+    EXPECT_EQ(store.get("cause", kShort), std::nullopt);
+    anew.reset();
+    waits.join();
+    Store late("127.0.0.1", server.port(), kSoon);
+    late.set_will("cause", "another");
+  }
+  std::this_thread::sleep_for(kShort);
+  EXPECT_EQ(store.get("cause"), "lost");
+  EXPECT_EQ(store.get("first"), std::nullopt);
+  EXPECT_EQ(store.get("back"), std::nullopt);
+}
+
+TEST(Store, AnAnswerMayBeAwaitedForLess) {
+  const Socket silent = listen_at(0);
+  const int port = port_of(silent);
+  std::thread greets([&] {  // and says nothing more
+    const Deadline until = steady_clock::now() + kSoon;
+    int fd = -1;
+    while (fd < 0 && steady_clock::now() < until)
+      fd = ::accept4(silent.fd(), nullptr, nullptr, SOCK_NONBLOCK);
+    const Socket connection(fd);
+    EXPECT_TRUE(send_all(connection, "rt-store", until));
+    char request[64];
+    receive_all(connection, request, sizeof(request), steady_clock::now() + Milliseconds(800));
+  });
+  Store store("127.0.0.1", port, kSoon, Milliseconds(100));
+  const auto begin = steady_clock::now();
+  why_not([&] { store.get("a", Milliseconds(100)); });
+  EXPECT_GE(steady_clock::now() - begin, Milliseconds(200));
+  EXPECT_LT(steady_clock::now() - begin, Milliseconds(700));
+  greets.join();
 }
 
 TEST(Store, CountsForManyAtOnce) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "rt/config/change.h"
+#include "rt/config/dist_section.h"
 #include "rt/config/quantity.h"
 #include "rt/config/seq_len.h"
 #include "rt/core/device.h"
@@ -176,14 +177,6 @@ struct ParallelSection {
   Recompute recompute = Recompute::None;
   std::int64_t zero = 1;  // what several processes share out: rt/nn/param_store.h, Sharding
   friend bool operator==(const ParallelSection&, const ParallelSection&) = default;
-};
-
-// Which of several processes this one is; what is auto comes from the launcher's environment variables
-// (rt/dist/launch.h).
-struct DistSection {
-  std::optional<std::int64_t> world, rank, local_rank;
-  std::optional<std::string> rendezvous;  // host:port of rank 0
-  friend bool operator==(const DistSection&, const DistSection&) = default;
 };
 
 enum class ObjectiveType : std::uint8_t { NextToken };

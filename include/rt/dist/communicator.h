@@ -69,4 +69,8 @@ struct GlooOptions {
 std::unique_ptr<Communicator> gloo_communicator(Store& store, int rank, int size,
                                                 const GlooOptions& options = {});
 
+class Watch;
+// The same, whose waits are told to `watch`, which must outlive it.
+std::unique_ptr<Communicator> watched(std::unique_ptr<Communicator> communicator, Watch& watch);
+
 }  // namespace rt::dist

@@ -11,10 +11,13 @@ namespace rt::dist {
 // Where this process stands among those that train together, and who said so.
 struct Launch {
   int rank = 0, world = 1;
-  int local_rank = 0, local_world = 1;  // among those of this machine
-  std::string source;  // "torchrun", "Open MPI", "PMI", "PMIx", "Slurm", "Kubernetes", "dist", "alone"
+  // Among those of this machine. A supervisor that goes on without one of them leaves its number out.
+  int local_rank = 0, local_world = 1;
+  std::string source;  // "torchrun", "Open MPI", "PMI", "PMIx", "Slurm", "Kubernetes", "dist",
+                       // "rwkv-train --nproc", "alone"
   std::string host;    // where the processes meet: that of rank 0; empty when alone
   int port = 0;
+  bool supervised = false;  // the store is served there already, by who started us and sees how we end
   friend bool operator==(const Launch&, const Launch&) = default;
 };
 
@@ -27,9 +30,10 @@ struct LaunchOptions {
 using Environment = std::function<std::optional<std::string>(const std::string& name)>;
 Environment process_environment();  // an empty variable is absent
 
-// The first of these that says anything: `given`; RANK, WORLD_SIZE (torchrun, Kubeflow); OMPI_COMM_WORLD_*;
-// PMI_*; a step of Slurm; PMIX_RANK; JOB_COMPLETION_INDEX (an indexed Job of Kubernetes); else one process
-// alone. Nothing is linked for this: the variables of reference/trainers.md 5 are read.
+// The first of these that says anything: `given`; RT_RANK, RT_WORLD_SIZE (supervise() in
+// rt/dist/supervisor.h); RANK, WORLD_SIZE (torchrun, Kubeflow); OMPI_COMM_WORLD_*; PMI_*; a step of Slurm;
+// PMIX_RANK; JOB_COMPLETION_INDEX (an indexed Job of Kubernetes); else one process alone. Nothing is linked
+// for this: only variables are read.
 //
 // Exit::Config, one line, when what was found is incomplete or contradicts itself, and for a process that
 // thinks it is alone inside a Slurm job of several tasks: never a silent world of one.

@@ -34,8 +34,9 @@ class StoreServer {
 // answer.
 class Store {
  public:
-  // Tries again until `timeout`, as the server may start later.
-  Store(const std::string& host, int port, Milliseconds timeout);
+  // Tries again until `timeout`, as the server may start later. `answer`: what the server has for each
+  // answer, beyond what it is asked to wait.
+  Store(const std::string& host, int port, Milliseconds timeout, Milliseconds answer = Milliseconds(30'000));
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
@@ -47,6 +48,10 @@ class Store {
                                  Milliseconds wait = Milliseconds(0));  // empty: still absent
   std::int64_t add(const std::string& key, std::int64_t delta);  // the sum so far; a new key begins at 0
   std::map<std::string, std::string> list(const std::string& prefix);
+  // What the server does by itself when this connection ends, be it that the process is killed:
+  // set_if_absent(key, value), unless another connection has the same will. One at a time; an empty key takes
+  // it back.
+  void set_will(const std::string& key, std::string_view value);
   const std::string& address() const;  // "host:port"
   std::string local_address() const;   // this machine's, as seen from there: numbers
 

@@ -50,7 +50,8 @@ std::size_t memory_for(Device device);  // bytes that a run may take there
 double training_flops_per_token(const ModelSpec& spec, std::int64_t active_parameters);
 
 // The dry run alone, with `micro` sequences a micro-step: nothing of this process, its data or what is free.
-Plan dry_plan(const RunConfig& config, const ModelSpec& spec, std::int64_t micro, const Sharding& sharding = {});
+Plan dry_plan(const RunConfig& config, const ModelSpec& spec, std::int64_t micro,
+              const Sharding& sharding = {});
 
 // Chooses batch.micro_sequences when it is auto: the most that keeps a micro-batch within kMicroTokens tokens
 // and the plan within `memory` bytes. Exit::Memory, naming what would fit, when nothing does.

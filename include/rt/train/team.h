@@ -1,11 +1,14 @@
 #pragma once
+#include <chrono>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "rt/dist/communicator.h"
-#include "rt/dist/rendezvous.h"
+#include "rt/dist/session.h"
 
 namespace rt {
 
@@ -16,24 +19,23 @@ namespace rt {
 class Team {
  public:
   Team();  // alone
-  // `build`: of the program, which has to be everyone's. Exit::Peer when the others do not come.
-  Team(const dist::Launch& launch, std::string build);
-  ~Team();
+  // `build`: of the program, which has to be everyone's. The session must outlive it.
+  Team(dist::Session& session, std::string build);
 
   const dist::Launch& launch() const { return launch_; }
   int rank() const { return launch_.rank; }
   int size() const { return launch_.world; }
   bool leads() const { return rank() == 0; }
 
-  // Rank 0 does the work first, and then the others do theirs. Its error is theirs, too.
+  // Rank 0 does the work first, and then the others do theirs. Its error ends all.
   void lead(const std::string& what, const std::function<void()>& first, const std::function<void()>& then);
   // Rank 0's text, in every process.
   std::string tell(const std::string& what, const std::string& text);
   // Everyone's, by rank: all have come here. Not for what happens every step.
   std::vector<std::string> gather(const std::string& what, const std::string& text);
 
-  // Expects all to agree in `facts`, then sets up collectives. Throws in all alike.
-  void connect(dist::Member me, Device device);
+  // Expects all to agree in `same`, then sets up collectives. Throws in all alike.
+  void connect(dist::Facts same, Device device);
   // Of tensors on the device; and a second one, of the host, for decisions and checkpoints, which what
   // trains does not hold up.
   dist::Communicator& data() { return *data_; }
@@ -43,13 +45,17 @@ class Team {
   // Sums of all processes' numbers, in their place.
   void sum(std::span<double> numbers);
 
+  // What this process does, for those who wait for it: rt/dist/watch.h. `allowed`: what it may take.
+  void enter(std::string_view phase, std::chrono::minutes allowed = std::chrono::minutes(0));
+  void ready();
+  void step_done(std::uint64_t step);
+
  private:
+  std::string wait_for(const std::string& key);
   std::string key(const std::string& what) { return "team/" + std::to_string(++calls_) + "/" + what; }
+  dist::Session* session_ = nullptr;
   dist::Launch launch_;
   std::string build_;
-  dist::Milliseconds patience_{300'000};
-  std::unique_ptr<dist::StoreServer> server_;
-  std::unique_ptr<dist::Store> store_;
   std::unique_ptr<dist::Communicator> data_, control_;
   std::uint64_t calls_ = 0;
 };

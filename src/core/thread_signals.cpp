@@ -1,0 +1,14 @@
+#include "rt/core/thread_signals.h"
+
+#include <signal.h>
+
+namespace rt {
+
+void leave_signals_to_others() {
+  sigset_t set;
+  sigfillset(&set);
+  for (const int own : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) sigdelset(&set, own);
+  pthread_sigmask(SIG_SETMASK, &set, nullptr);
+}
+
+}  // namespace rt
