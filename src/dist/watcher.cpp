@@ -205,12 +205,12 @@ void Watcher::end(const Failure& failure) {
 
 // The store is served by a process of the run, or by the one that started it: either is needed.
 void Watcher::store_lost() {
+  const bool again = lost_;  // it could not be reached anew
   lost_ = true;
   count_time();
-  if (!(lost_by_close_ && idle() > kWithoutStore) && idle() <= limit(doing_, options_.timeouts)) {
-    if (lost_by_close_) std::this_thread::sleep_for(kTick);
-    return;
-  }
+  const bool late = idle() > limit(doing_, options_.timeouts) || (lost_by_close_ && idle() > kWithoutStore);
+  // An answer that did not come in time is no news from one that was stopped itself.
+  if (!again || !late) return;
   hang(format("no progress for {} s. {}", idle().count() / 1000, store_lost_words(options_)));
 }
 
