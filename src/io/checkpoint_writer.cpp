@@ -72,9 +72,12 @@ void CheckpointWriter::together(const std::function<std::string()>& mine,
   std::string said;
   try {
     said = "+" + mine();
-  } catch (const Error& e) { said = std::string("-") + e.what(); }
+  } catch (const DiskFull& e) { said = std::string("0") + e.what(); } catch (const Error& e) {
+    said = std::string("-") + e.what();
+  }
   std::vector<std::string> all = crew_.gather(said);
   for (std::size_t r = 0; r < all.size(); ++r) {
+    if (all[r].starts_with("0")) throw DiskFull(format("rank {}: {}", r, all[r].substr(1)));
     if (all[r].starts_with("-")) fail(Exit::Checkpoint, "rank {}: {}", r, all[r].substr(1));
     all[r].erase(0, 1);
   }

@@ -49,9 +49,9 @@ int hooked(FileOp op, const fs::path& path, Call call) {
 
 void fail_errno(const fs::path& path, const char* what, int error) {
   if (error == ENOSPC || error == EDQUOT) {
-    fail(Exit::Checkpoint, "{}: {}: {}, {} MiB free. Free disk space or keep fewer checkpoints.",
-         path.string(), what, error == ENOSPC ? "no space left on device" : "disk quota exceeded",
-         free_disk_bytes(path) >> 20);
+    throw DiskFull(format(
+        "{}: {}: {}, {} MiB free. Free disk space or keep fewer checkpoints.", path.string(), what,
+        error == ENOSPC ? "no space left on device" : "disk quota exceeded", free_disk_bytes(path) >> 20));
   }
   fail(Exit::Checkpoint, "{}: {}: {}", path.string(), what, std::generic_category().message(error));
 }

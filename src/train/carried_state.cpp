@@ -6,12 +6,14 @@
 
 namespace rt {
 CarriedState::CarriedState(ExecContext& ctx, const LanguageModel& model, DType compute,
-                           std::int64_t sequences, std::int64_t micro_sequences)
+                           std::int64_t sequences, std::int64_t micro_sequences, const Share& share)
     : ctx_(ctx),
       layout_(model.state_fields(micro_sequences)),
       compute_(compute),
       micro_batches_(sequences / micro_sequences),
-      rows_(micro_sequences) {
+      rows_(micro_sequences),
+      share_(share) {
+  if (share_.all < 0) share_.all = micro_batches_;
   RT_CHECK(sequences % micro_sequences == 0, "carried state: {} sequences in micro-batches of {}", sequences,
            micro_sequences);
   std::size_t bytes = 0;
@@ -66,7 +68,9 @@ std::vector<CarriedState::Field> CarriedState::fields() const {
   for (const StateField& field : layout_) {
     Shape shape = field.shape;
     shape[0] = rows_ * micro_batches_;
-    all.push_back({field.name, Tensor(shape, field.dtype(ctx_.impl, compute_))});
+    Shape everyones = shape;
+    everyones[0] = rows_ * share_.all;
+    all.push_back({field.name, Tensor(shape, field.dtype(ctx_.impl, compute_)), everyones});
   }
   return all;
 }
@@ -89,10 +93,21 @@ std::vector<CarriedState::Field> CarriedState::read() const {
   return all;
 }
 
-void CarriedState::write(const std::function<void(const std::string& name, const TensorView& value)>& fill) {
+void CarriedState::visit_parts(const std::vector<Field>& fields, const VisitPart& visit) const {
+  for (const Field& field : fields) {
+    const std::int64_t n = field.value.view.numel() / micro_batches_;  // of a micro-batch
+    const TensorView flat = field.value.view.reshape({field.value.view.numel()});
+    for (std::int64_t i = 0; i < micro_batches_; ++i) {
+      const std::int64_t micro = share_.rank + i * share_.ranks;
+      if (micro < share_.all) visit(field.name, micro * n, flat.slice(0, i * n, (i + 1) * n));
+    }
+  }
+}
+
+void CarriedState::write(const VisitPart& fill) {
   const HostTensor blocks(now_.view);
   const std::vector<Field> all = fields();
-  for (const Field& field : all) fill(field.name, field.value.view);
+  visit_parts(all, fill);
   for_each_part(all, blocks.view(),
                 [](const TensorView& part, const TensorView& place) { copy(place, part); });
   blocks.write_back();

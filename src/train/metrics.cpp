@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "rt/core/error.h"
+#include "rt/core/log.h"
 #include "rt/io/file.h"
 
 namespace rt {
@@ -28,8 +29,12 @@ void MetricsFile::write(const std::vector<Field>& fields) {
   for (const auto& [key, value] : fields) {
     std::visit([&, &name = key](const auto& v) { object[name] = v; }, value);
   }
-  out_ << object.dump() << '\n' << std::flush;
-  if (!out_) fail(Exit::Failure, "{}: write failed; is the disk full?", path_.string());
+  // A full disk costs lines, and not the run.
+  out_ << (failing_ ? "\n" : "") << object.dump() << '\n' << std::flush;
+  if (!out_ && !failing_)
+    log::warn("metrics", "{}: write failed; is the disk full? Lines are lost.", path_.string());
+  failing_ = !out_;
+  out_.clear();
 }
 
 }  // namespace rt

@@ -71,9 +71,13 @@ fs::path save_run(const fs::path& root, const RunProgress& progress, const std::
   writer.tensors("optimizer.safetensors", moments.all, moments.mine, {});
   if (carried) {
     const std::vector<CarriedState::Field> fields = carried->read();
-    std::vector<io::NamedTensor> tensors;
-    for (const CarriedState::Field& field : fields) tensors.push_back({field.name, field.value.view});
-    writer.tensors(kRecurrent, tensors);
+    Contents state_of_all;
+    for (const CarriedState::Field& field : fields)
+      state_of_all.add(field.name, field.all, field.value.view.dtype);
+    carried->visit_parts(fields, [&](const std::string& name, std::int64_t begin, const TensorView& part) {
+      state_of_all.mine.push_back({name, begin, part});
+    });
+    writer.tensors(kRecurrent, state_of_all.all, state_of_all.mine, {});
   }
   state.save(writer, "state");
   writer.text("tokenizer.json", tokenizer.to_json());
@@ -105,7 +109,9 @@ RunProgress load_run(const fs::path& dir, ParamStore& store, Optimizer& optimize
 
 void load_carried(const fs::path& dir, CarriedState& carried) {
   const io::TensorArchive stored = io::open_archive(dir / kRecurrent);
-  carried.write([&](const std::string& name, const TensorView& value) { stored.read_into(name, value); });
+  carried.write([&](const std::string& name, std::int64_t begin, const TensorView& part) {
+    stored.read_part(name, begin, part);
+  });
 }
 
 }  // namespace rt

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <thread>
 
 #include "rt/core/device_stats.h"
 #include "rt/core/error.h"
@@ -19,7 +20,9 @@ namespace fs = std::filesystem;
 
 namespace {
 constexpr std::chrono::minutes kSaveAllowed(30);
-}
+constexpr std::chrono::seconds kTryAgain(5);
+constexpr int kMostTries = 6;  // once somebody waits for the process to end
+}  // namespace
 
 Trainer::~Trainer() { log::close_file(); }
 
@@ -133,7 +136,25 @@ fs::path Trainer::save() {
   return write_checkpoint();
 }
 
+// A full disk is waited for: a run is worth more than the time until somebody has made room.
 fs::path Trainer::write_checkpoint() {
+  for (;;) {
+    try {
+      return try_to_write_checkpoint();
+    } catch (const io::DiskFull& e) {
+      log::warn("checkpoint", "{} Trying again in {} s; the last checkpoint is as it was.", e.what(),
+                kTryAgain.count());
+    }
+    // Where somebody waits for the process to end, that has its end. (A second signal ends it at once.)
+    if (agree(SignalGuard::requested() != 0) && ++full_ >= kMostTries) {
+      fail(Exit::Checkpoint, "step {}: stopped, and the disk is full: what was trained since {} is lost.",
+           progress_.step, has_saved_ ? io::checkpoint_name(saved_step_) : "the start");
+    }
+    std::this_thread::sleep_for(kTryAgain);
+  }
+}
+
+fs::path Trainer::try_to_write_checkpoint() {
   const ProfileRange range("checkpoint");
   team_->enter("save", kSaveAllowed);
   progress_.seconds += elapsed();

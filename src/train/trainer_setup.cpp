@@ -190,9 +190,9 @@ void Trainer::build_training(const Rng& root) {
     exchange_->expect_gradients_of(reached);
   }
   if (carries_state(config_)) {
-    carried_ =
-        std::make_unique<CarriedState>(workspace_->ctx(), *model_, compute_dtype(config_),
-                                       plan_.accumulation * plan_.micro_sequences, plan_.micro_sequences);
+    carried_ = std::make_unique<CarriedState>(
+        workspace_->ctx(), *model_, compute_dtype(config_), plan_.accumulation * plan_.micro_sequences,
+        plan_.micro_sequences, CarriedState::Share{team_->rank(), team_->size(), plan_.micro_batches});
   }
   const std::int64_t most_sequences =
       config_.most_sequences_per_step() / plan_.micro_batches * plan_.accumulation;

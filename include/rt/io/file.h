@@ -9,8 +9,16 @@
 #include <string_view>
 #include <vector>
 
+#include "rt/core/error.h"
+
 // Durable files. Every failure is an rt::Error (Exit::Checkpoint) of one line that names the path.
 namespace rt::io {
+
+// No space is left, or a quota is used up: what failed may work later.
+class DiskFull final : public Error {
+ public:
+  explicit DiskFull(const std::string& what) : Error(Exit::Checkpoint, what) {}
+};
 
 inline constexpr std::uint64_t kDigestBlockBytes = std::uint64_t{4} << 20;
 

@@ -26,6 +26,7 @@ class MetricsFile {
  private:
   std::filesystem::path path_;
   std::ofstream out_;
+  bool failing_ = false;  // the last write did
 };
 
 }  // namespace rt

@@ -74,6 +74,7 @@ class Trainer {
   void resume_from(const std::filesystem::path& checkpoint);
   [[noreturn]] void stop_non_finite(const StepReport& bad);
   std::filesystem::path write_checkpoint();
+  std::filesystem::path try_to_write_checkpoint();
   bool validate();  // also the tasks; false: interrupted
   bool run_tasks();
   void sample();
@@ -117,6 +118,7 @@ class Trainer {
   StepResult settled_with_;
   std::uint64_t saved_step_ = 0;
   bool has_saved_ = false;
+  int full_ = 0;  // times that the disk was, since a signal came
   Yardstick yardstick_{};
   std::optional<EvalResult> last_eval_;
   std::vector<EvalTask> tasks_;

@@ -1,0 +1,175 @@
+// Several processes that train one model: rwkv-train --nproc.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+
+#include "tests/apps/apps_support.h"
+
+namespace rt::apps_test {
+namespace {
+
+class ClusterDist : public Program {
+ protected:
+  static constexpr int kSteps = 12;
+
+  // Weights that would not be equal by chance: more layers than slots, an odd vocabulary part, several units.
+  Words train(const std::string& name, int processes, Words settings = {}) {
+    Words words = {"rwkv-train", config(name),
+                   "--nproc",    std::to_string(processes),
+                   "--set",      "model.layers=4",
+                   "--set",      "batch.global_tokens=512",
+                   "--set",      "budget.steps=" + std::to_string(kSteps),
+                   "--set",      "eval.every=5steps"};
+    for (const std::string& setting : settings) words.insert(words.end(), {"--set", setting});
+    return words;
+  }
+
+  std::string state(const std::string& name, int step = kSteps) const {
+    std::string all;
+    for (const char* file : {"model.safetensors", "optimizer.safetensors"})
+      all += slurp(checkpoint(step, name) / file);
+    return all;
+  }
+
+  std::vector<double> losses(const std::string& name) const {
+    std::vector<double> found;
+    std::ifstream in(run_dir(name) / "metrics.jsonl");
+    for (std::string line; std::getline(in, line);) {
+      const auto json = nlohmann::json::parse(line);
+      if (json.contains("grad_norm")) found.push_back(json["loss"].get<double>());
+    }
+    return found;
+  }
+
+  // Of validation, which processes share.
+  std::string evaluations(const std::string& name) const {
+    std::string found;
+    std::ifstream in(run_dir(name) / "metrics.jsonl");
+    for (std::string line; std::getline(in, line);) {
+      auto json = nlohmann::json::parse(line);
+      json.erase("seconds");
+      if (json.contains("event")) found += json.dump() + "\n";
+    }
+    return found;
+  }
+};
+
+// "bitwise equal in deterministic mode": 8 micro-batches a step and 12, which is a block and a half; with one
+// of two sequences each, and with one of all.
+TEST_F(ClusterDist, WorldsAndStagesOfZeroComeToTheSameBits) {
+  for (const Words& batch :
+       {Words{"batch.micro_sequences=2"}, Words{"batch.micro_sequences=1", "batch.global_tokens=384"}}) {
+    Words settings = batch;
+    settings.push_back("run.deterministic=true");
+    const std::string tag = std::to_string(batch.size());
+    const auto run_of = [&](int world, int zero) {
+      const std::string name = "w" + std::to_string(world) + "z" + std::to_string(zero) + "b" + tag;
+      Words own = settings;
+      own.push_back("parallel.zero=" + std::to_string(zero));
+      const Outcome outcome = run(train(name, world, own));
+      EXPECT_EQ(outcome.status, 0) << outcome.out << outcome.err;
+      return name;
+    };
+    const std::string alone = run_of(1, 1);
+    ASSERT_FALSE(state(alone).empty());
+    for (const int world : {2, 4}) {
+      for (const int zero : {0, 1, 2, 3}) {
+        if (batch.size() == 2 && world + zero != 5) continue;  // of the second batch two of eight
+        const std::string several = run_of(world, zero);
+        EXPECT_TRUE(state(several) == state(alone)) << several;
+        EXPECT_EQ(losses(several), losses(alone)) << several;
+        EXPECT_EQ(evaluations(several), evaluations(alone)) << several;
+      }
+    }
+  }
+}
+
+// One micro-batch for each of four.
+TEST_F(ClusterDist, WithoutAccumulationToo) {
+  const Words settings = {"run.deterministic=true", "batch.micro_sequences=4", "parallel.zero=2"};
+  ASSERT_TRUE(succeeds(run(train("alone", 1, settings))));
+  ASSERT_TRUE(succeeds(run(train("four", 4, settings))));
+  EXPECT_TRUE(state("alone") == state("four"));
+}
+
+TEST_F(ClusterDist, LossesAgreeWithoutTheFixedOrderToo) {
+  ASSERT_TRUE(succeeds(run(train("alone", 1))));
+  const std::vector<double> expected = losses("alone");
+  ASSERT_EQ(expected.size(), static_cast<std::size_t>(kSteps));
+  for (const auto& [name, world, settings] : std::vector<std::tuple<std::string, int, Words>>{
+           {"two", 2, {"parallel.zero=1"}},
+           {"three", 3, {"parallel.zero=3"}},
+           {"four", 4, {"parallel.zero=0"}},
+           {"block", 2, {"parallel.zero=3", "parallel.recompute=block"}},
+           {"narrow", 2, {"precision.grad_reduce=bf16"}}}) {
+    ASSERT_TRUE(succeeds(run(train(name, world, settings)))) << name;
+    const std::vector<double> found = losses(name);
+    ASSERT_EQ(found.size(), expected.size());
+    const double allowed = name == "narrow" ? 3e-3 : 1e-4;
+    for (std::size_t i = 0; i < found.size(); ++i)
+      EXPECT_NEAR(found[i], expected[i], allowed * expected[i]) << name << " step " << i + 1;
+  }
+}
+
+// bf16 compute copies, whose masters are shared out.
+TEST_F(ClusterDist, MixedPrecisionIsSharedOutAsWell) {
+  const Words settings = {"run.deterministic=true", "precision.compute=bf16", "optimizer.moments=bf16"};
+  ASSERT_TRUE(succeeds(run(train("alone", 1, settings))));
+  for (const int zero : {1, 2, 3}) {
+    Words own = settings;
+    own.push_back("parallel.zero=" + std::to_string(zero));
+    const std::string name = "z" + std::to_string(zero);
+    ASSERT_TRUE(succeeds(run(train(name, 2, own))));
+    EXPECT_TRUE(state(name) == state("alone")) << name;
+  }
+}
+
+// "save on 4, resume on 2, 1 and 3", at another stage of ZeRO each.
+TEST_F(ClusterDist, ACheckpointIsReadByAnyNumberOfProcesses) {
+  const Words common = {"run.deterministic=true", "batch.micro_sequences=1"};
+  ASSERT_TRUE(succeeds(run(train("straight", 1, common))));
+  const auto with = [&](Words more) {
+    more.insert(more.begin(), common.begin(), common.end());
+    return more;
+  };
+  int from = 0;
+  std::string name = "moved";
+  const std::vector<std::pair<int, int>> plan = {{4, 3}, {2, 0}, {1, 1}, {3, 2}};
+  for (const auto& [world, zero] : plan) {
+    from += kSteps / 4;
+    const Outcome part =
+        run(train(name, world,
+                  with({"parallel.zero=" + std::to_string(zero), "budget.steps=" + std::to_string(from),
+                        "checkpoint.allow_change=[budget]", "checkpoint.keep.last=9"})));
+    ASSERT_TRUE(succeeds(part));
+  }
+  // Three processes sum in another order than one does: the part before has the same bits.
+  ASSERT_TRUE(succeeds(run(train("short", 1, with({"budget.steps=9"})))));
+  EXPECT_TRUE(state(name, 9) == state("short", 9));
+  const std::vector<double> found = losses(name), expected = losses("straight");
+  ASSERT_EQ(found.size(), expected.size());
+  for (std::size_t i = 0; i < found.size(); ++i) EXPECT_NEAR(found[i], expected[i], 1e-4 * expected[i]) << i;
+}
+
+TEST_F(ClusterDist, StateBetweenStepsIsEveryonesOwn) {
+  const Words settings = {"run.deterministic=true", "data.order=sequential", "data.document_state=carry",
+                          "batch.micro_sequences=2"};
+  ASSERT_TRUE(succeeds(run(train("alone", 1, settings))));
+  ASSERT_TRUE(succeeds(run(train("two", 2, settings))));
+  EXPECT_TRUE(state("alone") == state("two"));
+  EXPECT_TRUE(slurp(checkpoint(kSteps, "alone") / "recurrent.safetensors") ==
+              slurp(checkpoint(kSteps, "two") / "recurrent.safetensors"));
+}
+
+TEST_F(ClusterDist, MoreProcessesThanWorkAreRefused) {
+  const Outcome many = run(train("many", 5, {"batch.micro_sequences=4"}));
+  EXPECT_EQ(many.status, 2);
+  EXPECT_NE((many.out + many.err)
+                .find("batch: a step of 16 sequences in micro-batches of 4 has work for 4 of 5 processes."),
+            std::string::npos)
+      << many.out << many.err;
+}
+
+}  // namespace
+}  // namespace rt::apps_test
