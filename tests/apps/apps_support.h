@@ -53,6 +53,7 @@ class Program : public ::testing::Test {
     for (std::string& w : own) argv.push_back(w.data());
     argv.push_back(nullptr);
     const std::string in = dir_ / "stdin", out = dir_ / "stdout", err = dir_ / "stderr";
+    for (const std::string& old : {out, err}) spew(old, "");  // or wait_for() finds what another one said
     const pid_t child = fork();
     if (child == 0) {
       setenv("RT_NUM_THREADS", "1", 1);
