@@ -117,7 +117,7 @@ std::size_t CarriedState::file_bytes() const {
   std::size_t bytes = 0;
   for (const StateField& field : layout_)
     bytes += static_cast<std::size_t>(field.shape.numel()) * size_of(field.dtype(ctx_.impl, compute_));
-  return bytes * static_cast<std::size_t>(micro_batches_);
+  return bytes * static_cast<std::size_t>(share_.all);
 }
 
 }  // namespace rt

@@ -71,7 +71,9 @@ Plan dry_plan(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
                      rounds = (all + sharding.world - 1) / sharding.world;
   const std::int64_t most_sequences = config.most_sequences_per_step() / all * rounds;
   std::optional<CarriedState> carried;
-  if (carries_state(config)) carried.emplace(train.ctx(), model, compute, rounds * micro, micro);
+  if (carries_state(config))
+    carried.emplace(train.ctx(), model, compute, rounds * micro, micro,
+                    CarriedState::Share{sharding.rank, sharding.world, all});
   const auto nobody = dist::single_communicator();
   std::optional<Exchange> exchange;
   if (needs_exchange(config, sharding)) {

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "rt/core/host.h"
 #include "rt/core/rng.h"
@@ -125,6 +126,81 @@ TEST(GlobalNormOnCuda, MatchesReference) {
       EXPECT_FALSE(std::isfinite(norm().sum_squares));
     }
   }
+}
+
+TEST(GlobalNormOnCuda, PartsAddUpToTheBitsOfTheWhole) {
+  RT_NEEDS_DEVICE();
+  const Device cuda = Device::cuda(0);
+  for (const std::int64_t slice : {32, 70'000}) {
+    constexpr int kSlices = 16;
+    Tensor host({kSlices * slice}, DType::F32);
+    for (std::int64_t i = 0; i < host.view.numel(); ++i)
+      set_element(host.view, i, Rng{3, 1}.uniform(static_cast<std::uint64_t>(i)));
+    const Tensor values = copy_to(cuda, host.view), result({16}, DType::U8, cuda);
+    const auto norm = [&](const TensorView& part, int slices) {
+      auto* at = reinterpret_cast<NormResult*>(result.view.data);
+      Workspace plan(cuda, Impl::Cuda);
+      global_norm(plan.ctx(), part, at, slices);
+      Workspace live(cuda, Impl::Cuda, 0, plan.scratch().high_water(), 0);
+      global_norm(live.ctx(), part, at, slices);
+      live.ctx().stream.synchronize();
+      const Tensor back = copy_to(Device::cpu(), result.view);
+      return *reinterpret_cast<const NormResult*>(back.view.data);
+    };
+    const NormResult whole = norm(values.view, kSlices);
+    NormResult exact{};
+    Workspace ref(Device::cpu(), Impl::Ref, 0, 0, 0);
+    global_norm(ref.ctx(), host.view, &exact);
+    EXPECT_NEAR(whole.sum_squares, exact.sum_squares, 1e-12 * exact.sum_squares);
+    for (const int parts : {2, 8, 16}) {
+      NormTree tree;
+      const std::int64_t n = values.view.numel() / parts;
+      for (int p = 0; p < parts; ++p)
+        tree.push(norm(values.view.slice(0, p * n, (p + 1) * n), kSlices / parts));
+      EXPECT_EQ(tree.total().sum_squares, whole.sum_squares) << slice << " in " << parts;
+    }
+  }
+}
+
+TEST(StepControlOnCuda, ReadsWhatSeveralProcessesFound) {
+  RT_NEEDS_DEVICE();
+  const Device cuda = Device::cuda(0);
+  struct Found {
+    NormResult norms[300];
+    float losses[4];
+  };
+  constexpr std::int64_t kRanks = 3, kUnits = 300, kMicro = 5, kRows = 2;
+  std::vector<Found> all(kRanks);
+  for (std::size_t r = 0; r < kRanks; ++r) {
+    for (std::size_t u = 0; u < kUnits; ++u) all[r].norms[u] = {1.0 / static_cast<double>(3 + u + 7 * r), 0};
+    for (std::size_t i = 0; i < 4; ++i) all[r].losses[i] = static_cast<float>(1 + r * 4 + i);
+  }
+  const auto bytes = static_cast<std::int64_t>(kRanks * sizeof(Found));
+  const Tensor there = copy_to(cuda, TensorView(all.data(), {bytes}, DType::U8));
+  const auto control = [&](const std::byte* at, ExecContext& ctx, StepScalars* scalars, StepReport* report,
+                           Device device) {
+    const auto* first = reinterpret_cast<const Found*>(at);
+    StepControlArgs args{
+        first->norms, TensorView(const_cast<float*>(first->losses), {kMicro * kRows}, DType::F32, device), 1};
+    args.units = kUnits;
+    args.ranks = args.norm_ranks = kRanks;
+    args.stride = sizeof(Found);
+    args.rows = kRows;
+    step_control(ctx, args, {scalars, report});
+  };
+  StepScalars scalars{};
+  StepReport want{};
+  Workspace host(Device::cpu(), Impl::Cpu, 0, 0, 0), on(cuda, Impl::Cuda, 0, 0, 0);
+  control(reinterpret_cast<const std::byte*>(all.data()), host.ctx(), &scalars, &want, Device::cpu());
+  const Tensor out({static_cast<std::int64_t>(sizeof(StepScalars) + sizeof(StepReport))}, DType::U8, cuda);
+  auto* report = reinterpret_cast<StepReport*>(out.view.data);
+  control(there.view.data, on.ctx(), reinterpret_cast<StepScalars*>(report + 1), report, cuda);
+  on.ctx().stream.synchronize();
+  const Tensor back = copy_to(Device::cpu(), out.view);
+  const auto& got = *reinterpret_cast<const StepReport*>(back.view.data);
+  EXPECT_EQ(got.loss, want.loss);
+  EXPECT_EQ(want.loss, 1 + 2 + 5 + 6 + 9 + 10 + 3 + 4 + 7 + 8);
+  EXPECT_EQ(got.sum_squares, want.sum_squares);
 }
 
 TEST(AdamWOnCuda, AHaltedStepChangesNothing) {

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 #include <limits>
 
+#include "rt/core/error.h"
 #include "rt/core/parallel.h"
 #include "rt/core/rng.h"
 
@@ -64,6 +66,50 @@ TEST(GlobalNorm, LargestFloatsDoNotOverflow) {
   const auto r = norm(t, rt::Impl::Cpu);
   EXPECT_TRUE(std::isfinite(r.sum_squares));
   EXPECT_EQ(r.non_finite, 0);
+}
+
+rt::NormResult norm_of(const rt::TensorView& values, int slices, rt::Impl impl) {
+  rt::Workspace plan(rt::Device::cpu(), impl);
+  rt::NormResult r{-1, -1};
+  rt::global_norm(plan.ctx(), values, &r, slices);
+  rt::Workspace live(rt::Device::cpu(), impl, 0, plan.scratch().high_water(), 0);
+  rt::global_norm(live.ctx(), values, &r, slices);
+  return r;
+}
+
+// What processes with a part each find is a subtree of what one with all finds.
+TEST(GlobalNorm, PartsAddUpToTheBitsOfTheWhole) {
+  for (const std::int64_t slice : {1, 32, 70'000}) {
+    constexpr int kSlices = 16;
+    const Tensor t = random(kSlices * slice, DType::F32);
+    const double whole = norm_of(t.view, kSlices, rt::Impl::Cpu).sum_squares;
+    for (const int parts : {2, 4, 8, 16}) {
+      rt::NormTree tree;
+      const std::int64_t n = t.view.numel() / parts;
+      for (int p = 0; p < parts; ++p)
+        tree.push(norm_of(t.view.slice(0, p * n, (p + 1) * n), kSlices / parts, rt::Impl::Cpu));
+      EXPECT_EQ(tree.total().sum_squares, whole) << slice << " in " << parts;
+    }
+    EXPECT_NEAR(norm_of(t.view, kSlices, rt::Impl::Ref).sum_squares, whole, 1e-12 * whole);
+  }
+  EXPECT_THROW(norm_of(random(10, DType::F32).view, 3, rt::Impl::Cpu), rt::Error);
+}
+
+TEST(GlobalNorm, ATreeOfAnyNumberIsThatOfItsHalves) {
+  const auto leaf = [](int i) { return rt::NormResult{1.0 / (3 + i), i}; };
+  const std::function<rt::NormResult(int, int)> tree = [&](int lo, int hi) {
+    if (hi - lo == 1) return leaf(lo);
+    int half = 1;
+    while (2 * half < hi - lo) half *= 2;
+    const auto a = tree(lo, lo + half), b = tree(lo + half, hi);
+    return rt::NormResult{a.sum_squares + b.sum_squares, a.non_finite + b.non_finite};
+  };
+  for (int n = 1; n < 40; ++n) {
+    rt::NormTree pushed;
+    for (int i = 0; i < n; ++i) pushed.push(leaf(i));
+    EXPECT_EQ(pushed.total().sum_squares, tree(0, n).sum_squares) << n;
+    EXPECT_EQ(pushed.total().non_finite, n * (n - 1) / 2);
+  }
 }
 
 TEST(GlobalNorm, BitsDoNotDependOnThreads) {

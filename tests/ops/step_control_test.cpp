@@ -41,6 +41,51 @@ class StepControl : public ::testing::TestWithParam<Impl> {
   Control control_{GetParam()};
 };
 
+// Four units among three processes, whose micro-batches of two take turns; the last one has one less.
+TEST_P(StepControl, ReadsWhatSeveralProcessesFound) {
+  struct Found {
+    rt::NormResult norms[4];
+    double losses[6];  // as f32 where the backend has it so
+  };
+  const DType dtype = GetParam() == Impl::Ref ? DType::F64 : DType::F32;
+  const auto size = static_cast<std::int64_t>(rt::size_of(dtype));
+  constexpr std::int64_t kMicro = 8, kRows = 2;
+  std::vector<Found> all(3);
+  double squares = 0, loss = 0;
+  for (std::int64_t unit = 0; unit < 4; ++unit) {
+    rt::NormTree tree;
+    for (std::size_t r = 0; r < 3; ++r) {
+      all[r].norms[unit] = {1.0 / static_cast<double>(3 + unit + 5 * static_cast<std::int64_t>(r)), 0};
+      tree.push(all[r].norms[unit]);
+    }
+    squares += tree.total().sum_squares;
+  }
+  for (std::int64_t i = 0; i < kMicro * kRows; ++i) {
+    const std::int64_t micro = i / kRows, at = micro / 3 * kRows + i % kRows;
+    auto* place = reinterpret_cast<std::byte*>(all[static_cast<std::size_t>(micro % 3)].losses) + at * size;
+    rt::set_element(rt::TensorView(place, {1}, dtype), 0, static_cast<double>(i + 1));
+    loss += static_cast<double>(i + 1);
+  }
+  rt::StepControlArgs args{all[0].norms, rt::TensorView(all[0].losses, {kMicro * kRows}, dtype), 1};
+  args.units = 4;
+  args.ranks = args.norm_ranks = 3;
+  args.stride = sizeof(Found);
+  args.rows = kRows;
+  rt::Workspace ws(rt::Device::cpu(), GetParam(), 0, 0, 0);
+  StepScalars scalars{};
+  StepReport report{};
+  rt::step_control(ws.ctx(), args, {&scalars, &report});
+  EXPECT_EQ(report.loss, loss);
+  EXPECT_EQ(report.sum_squares, squares);
+  EXPECT_EQ(report.bad_loss, -1);
+  // Sequence 9 of all: the second of micro-batch 4, the second one of rank 1.
+  auto* bad = reinterpret_cast<std::byte*>(all[1].losses) + 3 * size;
+  rt::set_element(rt::TensorView(bad, {1}, dtype), 0, NAN);
+  rt::step_control(ws.ctx(), args, {&scalars, &report});
+  EXPECT_EQ(report.bad_loss, 9);
+  EXPECT_EQ(report.halted, 1u);
+}
+
 TEST_P(StepControl, ClipsAsTorchDoes) {
   control_.step({}, 9);
   EXPECT_EQ(control_.scalars.grad_scale, static_cast<float>(1 / (3 + 1e-6)));

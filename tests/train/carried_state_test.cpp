@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 #include <numeric>
+#include <set>
 
 #include "tests/train/run_test.h"
 #include "tests/train/toy_stepper.h"
@@ -88,18 +90,20 @@ TEST(CarriedState, IsTheSameForAnyMicroBatches) {
   Toy toy(false);
   CarriedState one(toy.ws->ctx(), toy.model, DType::F32, 6, 2);
   CarriedState two(toy.ws->ctx(), toy.model, DType::F32, 6, 3);
-  int fields = 0;
-  one.write([&](const std::string& name, const TensorView& value) {
-    EXPECT_EQ(value.shape[0], 6) << name;
-    for (std::int64_t i = 0; i < value.numel(); ++i) set_element(value, i, fields + 1e-3 * double(i));
-    ++fields;
+  one.write([&](const std::string& name, std::int64_t begin, const TensorView& part) {
+    for (std::int64_t i = 0; i < part.numel(); ++i)
+      set_element(part, i, double(name.size()) + 1e-3 * double(begin + i));
   });
   const std::vector<CarriedState::Field> written = one.read();
-  ASSERT_EQ(fields, static_cast<int>(written.size()));
-  std::size_t next = 0, bytes = 0;
-  two.write([&](const std::string& name, const TensorView& value) {
-    EXPECT_EQ(name, written[next].name);
-    copy(value, written[next++].value.view);
+  std::map<std::string, TensorView> of;
+  std::size_t bytes = 0;
+  for (const CarriedState::Field& field : written) {
+    EXPECT_EQ(field.all, field.value.view.shape);
+    EXPECT_EQ(field.all[0], 6) << field.name;
+    of[field.name] = field.value.view.reshape({field.value.view.numel()});
+  }
+  two.write([&](const std::string& name, std::int64_t begin, const TensorView& part) {
+    copy(part, of.at(name).slice(0, begin, begin + part.numel()));
   });
   const std::vector<CarriedState::Field> again = two.read();
   for (std::size_t f = 0; f < written.size(); ++f) {
@@ -111,6 +115,34 @@ TEST(CarriedState, IsTheSameForAnyMicroBatches) {
   }
   EXPECT_EQ(one.file_bytes(), bytes);
   EXPECT_EQ(two.file_bytes(), bytes);
+}
+
+// Three processes, the last of which has one micro-batch where the others have two.
+TEST(CarriedState, EachProcessHasItsMicroBatches) {
+  Toy toy(false);
+  CarriedState all(toy.ws->ctx(), toy.model, DType::F32, 10, 2);
+  const auto number = [](const std::string& name, std::int64_t i) {
+    return double(name.size()) + 1e-3 * double(i);
+  };
+  all.write([&](const std::string& name, std::int64_t begin, const TensorView& part) {
+    for (std::int64_t i = 0; i < part.numel(); ++i) set_element(part, i, number(name, begin + i));
+  });
+  std::map<std::string, std::set<std::int64_t>> seen;
+  for (std::int64_t rank = 0; rank < 3; ++rank) {
+    CarriedState mine(toy.ws->ctx(), toy.model, DType::F32, 4, 2, CarriedState::Share{rank, 3, 5});
+    EXPECT_EQ(mine.file_bytes(), all.file_bytes());
+    mine.write([&](const std::string& name, std::int64_t begin, const TensorView& part) {
+      for (std::int64_t i = 0; i < part.numel(); ++i) set_element(part, i, number(name, begin + i));
+    });
+    mine.visit_parts(mine.read(), [&](const std::string& name, std::int64_t begin, const TensorView& part) {
+      for (std::int64_t i = 0; i < part.numel(); ++i) {
+        EXPECT_TRUE(seen[name].insert(begin + i).second);
+        ASSERT_EQ(element(part, i), static_cast<double>(static_cast<float>(number(name, begin + i))));
+      }
+    });
+  }
+  for (const CarriedState::Field& field : all.read())
+    EXPECT_EQ(seen[field.name].size(), static_cast<std::size_t>(field.all.numel())) << field.name;
 }
 
 class CarriedRun : public testing::RunTest {

@@ -50,7 +50,7 @@ class CarriedState {
   void visit_parts(const std::vector<Field>& fields, const VisitPart& visit) const;
   void write(const VisitPart& fill);
   std::size_t device_bytes() const { return now_.view.nbytes() + next_.view.nbytes(); }
-  std::size_t file_bytes() const;  // of read()
+  std::size_t file_bytes() const;  // of all processes' in a checkpoint
 
  private:
   std::vector<TensorView> in_block(const TensorView& block) const;
