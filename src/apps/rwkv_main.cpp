@@ -17,6 +17,7 @@ constexpr rt::Verb kVerbs[] = {
     {"eval", "loss, perplexity and bits per byte on a text", rt::eval_main},
     {"inspect", "list and check what a checkpoint holds", rt::inspect_main},
     {"verify", "compare the implementation with its references", rt::verify_main},
+    {"doctor", "look at limits, disk, GPUs and network before a run does", rt::doctor_main},
     {"bench", "measure this machine: gemm, wkv7, step, data", rt::bench_main},
 };
 

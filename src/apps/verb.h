@@ -17,5 +17,6 @@ int eval_main(int argc, char** argv);
 int inspect_main(int argc, char** argv);
 int bench_main(int argc, char** argv);
 int verify_main(int argc, char** argv);
+int doctor_main(int argc, char** argv);
 
 }  // namespace rt

@@ -227,6 +227,7 @@ inline void visit(Section& s, CheckpointKeep& v) {
 
 inline void visit(Section& s, CheckpointSection& v) {
   s.key("every", v.every);
+  s.key("async", v.async);
   s.key("keep", v.keep);
   s.key("resume", v.resume);
   s.key("disk_reserve", v.disk_reserve);

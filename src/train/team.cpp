@@ -42,7 +42,7 @@ std::string Team::tell(const std::string& what, const std::string& text) {
 
 std::vector<std::string> Team::gather(const std::string& what, const std::string& text) {
   if (size() == 1) return {text};
-  const std::string said = key(what) + "/";
+  const std::string said = "all/" + what + "/";
   session_->store().set(said + std::to_string(rank()), text);
   std::vector<std::string> all;
   for (int r = 0; r < size(); ++r) all.push_back(wait_for(said + std::to_string(r)));

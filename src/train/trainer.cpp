@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <thread>
 
 #include "rt/core/device_stats.h"
 #include "rt/core/error.h"
@@ -20,8 +19,6 @@ namespace fs = std::filesystem;
 
 namespace {
 constexpr std::chrono::minutes kSaveAllowed(30);
-constexpr std::chrono::seconds kTryAgain(5);
-constexpr int kMostTries = 6;  // once somebody waits for the process to end
 }  // namespace
 
 Trainer::~Trainer() { log::close_file(); }
@@ -56,6 +53,7 @@ bool Trainer::give() {
   }
   losses.mine = stepper_->take_losses();
   losses.total = losses.rows * loader_->micro_batches();
+  finish_save();  // which reads what the update changes
   team_->enter("update");
   update_->give(schedule_.at(static_cast<std::int64_t>(progress_.step)), progress_.step + 1, losses);
   if (carried_) carried_->keep(update_->report());
@@ -115,7 +113,7 @@ void Trainer::stop_non_finite(const StepReport& bad) {
   }
   const fs::path file = dir / format("step-{}.safetensors", progress_.step);
   if (team_->leads()) io::write_safetensors(file, tensors, {{"step", std::to_string(progress_.step)}});
-  const fs::path saved = write_checkpoint();
+  const fs::path saved = save();
 
   const double loss = bad.loss / static_cast<double>(predictions);
   const std::int64_t rows = batches.front().B;
@@ -131,51 +129,28 @@ void Trainer::stop_non_finite(const StepReport& bad) {
        file.string());
 }
 
-fs::path Trainer::save() {
+void Trainer::begin_save() {
   settle();
-  return write_checkpoint();
-}
-
-// A full disk is waited for: a run is worth more than the time until somebody has made room.
-fs::path Trainer::write_checkpoint() {
-  for (;;) {
-    try {
-      return try_to_write_checkpoint();
-    } catch (const io::DiskFull& e) {
-      log::warn("checkpoint", "{} Trying again in {} s; the last checkpoint is as it was.", e.what(),
-                kTryAgain.count());
-    }
-    // Where somebody waits for the process to end, that has its end. (A second signal ends it at once.)
-    if (agree(SignalGuard::requested() != 0) && ++full_ >= kMostTries) {
-      fail(Exit::Checkpoint, "step {}: stopped, and the disk is full: what was trained since {} is lost.",
-           progress_.step, has_saved_ ? io::checkpoint_name(saved_step_) : "the start");
-    }
-    std::this_thread::sleep_for(kTryAgain);
-  }
-}
-
-fs::path Trainer::try_to_write_checkpoint() {
-  const ProfileRange range("checkpoint");
-  team_->enter("save", kSaveAllowed);
+  finish_save();
   progress_.seconds += elapsed();
-  started_ = std::chrono::steady_clock::now();
+  started_ = last_save_ = std::chrono::steady_clock::now();
   progress_.data_fingerprint = loader_->fingerprint();
-  const fs::path root = dir_ / "checkpoints";
-  const auto begin = std::chrono::steady_clock::now();
-  const io::SaveCrew crew{team_->rank(), team_->size(),
-                          [this](const std::string& text) { return team_->gather("save", text); }};
-  fs::path path = save_run(root, progress_, config_.dump(), *store_, *optimizer_, carried_.get(),
-                           corpus_->tokenizer(), crew);
-  io::Retention keep;
-  keep.last = static_cast<std::size_t>(config_.checkpoint.keep.last);
-  keep.every_steps = static_cast<std::uint64_t>(config_.checkpoint.keep.every_steps.value_or(0));
-  if (team_->leads()) io::prune_checkpoints(root, keep);
-  last_save_ = std::chrono::steady_clock::now();
-  saved_step_ = progress_.step;
+  saver_->begin(progress_);
+}
+
+void Trainer::finish_save() {
+  team_->enter("save", kSaveAllowed);
+  const auto saved = saver_->finish();
+  if (!saved) return;
+  saved_step_ = saved->step;
   has_saved_ = true;
-  log::info("checkpoint", "saved {}, seconds={}", path.string(),
-            std::round(std::chrono::duration<double>(last_save_ - begin).count() * 1000) / 1000);
-  return path;
+  save_wait_ += saved->waited;
+}
+
+fs::path Trainer::save() {
+  begin_save();
+  finish_save();
+  return dir_ / "checkpoints" / io::checkpoint_name(saved_step_);
 }
 
 double Trainer::elapsed() const {

@@ -83,7 +83,7 @@ void Trainer::save_if_due() {
   const config::CheckpointEvery& every = config_.checkpoint.every;
   const bool by_step = every.steps && progress_.step % static_cast<std::uint64_t>(*every.steps) == 0;
   const bool by_time = every.time && std::chrono::steady_clock::now() - last_save_ >= *every.time;
-  if (agree(by_step || by_time)) save();
+  if (agree(by_step || by_time)) begin_save();
 }
 
 // Right after settling: between two reports lies the time of all steps between them.
@@ -116,6 +116,7 @@ void Trainer::report(const StepResult& result, bool log_line) {
                                          {"tokens_per_s", rate},
                                          {"flops_fraction", p.flops_fraction},
                                          {"data_wait_s", wait - reported_wait_},
+                                         {"checkpoint_wait_s", save_wait_ - reported_save_wait_},
                                          {"rss_bytes", static_cast<std::int64_t>(rss_bytes())}};
   if (device_.kind == DeviceKind::Cuda && cuda::device_stats) {
     const DeviceStats stats = cuda::device_stats(device_.index);
@@ -130,6 +131,7 @@ void Trainer::report(const StepResult& result, bool log_line) {
   last_report_ = now;
   reported_tokens_ = progress_.tokens;
   reported_wait_ = wait;
+  reported_save_wait_ = save_wait_;
 }
 
 void Trainer::pause(std::chrono::steady_clock::time_point begin) {
@@ -215,6 +217,7 @@ void Trainer::sample() {
 
 Exit Trainer::finish(bool complete) {
   settle();
+  finish_save();
   const int signal = SignalGuard::requested();
   const bool unsaved = !has_saved_ || saved_step_ != progress_.step;
   const auto begin = std::chrono::steady_clock::now();

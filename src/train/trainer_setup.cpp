@@ -199,6 +199,14 @@ void Trainer::build_training(const Rng& root) {
   // RT_SYNC waits after every kernel, which cannot be recorded.
   stepper_ = std::make_unique<MicroStepper>(workspace_->ctx(), *objective_, *store_, !std::getenv("RT_SYNC"),
                                             most_sequences, carried_.get(), exchange_.get());
+  const config::CheckpointKeep& keep = config_.checkpoint.keep;
+  Saver::Source source{dir_ / "checkpoints", config_.dump(),        store_.get(), optimizer_.get(),
+                       carried_.get(),       &corpus_->tokenizer(), team_.get(),  {}};
+  source.keep.last = static_cast<std::size_t>(keep.last);
+  source.keep.every_steps = static_cast<std::uint64_t>(keep.every_steps.value_or(0));
+  // On a device a second thread would wait for all that the first one gives it.
+  saver_ =
+      std::make_unique<Saver>(std::move(source), config_.checkpoint.async && device_.kind == DeviceKind::Cpu);
   update_ = std::make_unique<Update>(workspace_->ctx(), *store_, *optimizer_, config_.optimizer.grad_clip,
                                      exchange_.get(), most_sequences);
 }

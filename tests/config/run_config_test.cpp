@@ -37,7 +37,7 @@ parallel: {recompute: block, zero: 3}
 dist: {world: 3, rank: 2, local_rank: 1, rendezvous: "[::1]:29501", heartbeat: 3s, restarts: 5, elastic: true,
        timeouts: {init: 2m, first_step: 20m, step: 45s}}
 objective: {type: next_token, l2wrap: 0}
-checkpoint: {every: {steps: null, time: 90s}, keep: {last: 1, every_steps: 10}, resume: never, disk_reserve: 0,
+checkpoint: {every: {steps: null, time: 90s}, async: false, keep: {last: 1, every_steps: 10}, resume: never, disk_reserve: 0,
              allow_change: [lr, budget]}
 eval: {every: 5steps, at_start: false, tokens: 9k, tasks: [{task: wikitext, path: t, limit: 3}], samples: {every: 6steps, max_tokens: 4, temperature: 0, top_p: 0.5,
        top_k: 3, prompts: ["Once", "a \"b\"\n\tc\\", "- x: é", "12", "~", "null", "#"]}}

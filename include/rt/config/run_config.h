@@ -202,6 +202,7 @@ struct CheckpointKeep {
 enum class DiskReserve : std::uint8_t { Auto, None };
 
 struct CheckpointSection {
+  bool async = true;  // training goes on while one is written
   CheckpointEvery every;
   CheckpointKeep keep;
   std::string resume = "auto";                   // auto | never | path of a checkpoint

@@ -31,7 +31,8 @@ class Team {
   void lead(const std::string& what, const std::function<void()>& first, const std::function<void()>& then);
   // Rank 0's text, in every process.
   std::string tell(const std::string& what, const std::string& text);
-  // Everyone's, by rank: all have come here. Not for what happens every step.
+  // Everyone's, by rank: all have come here. `what` is said once in a run. Not for what happens every step;
+  // from any thread.
   std::vector<std::string> gather(const std::string& what, const std::string& text);
 
   // Expects all to agree in `same`, then sets up collectives. Throws in all alike.

@@ -16,6 +16,7 @@
 #include "rt/train/micro_step.h"
 #include "rt/train/planner.h"
 #include "rt/train/run_state.h"
+#include "rt/train/saver.h"
 #include "rt/train/team.h"
 #include "rt/train/update.h"
 
@@ -73,9 +74,9 @@ class Trainer {
   void start_or_resume();
   void resume_from(const std::filesystem::path& checkpoint);
   [[noreturn]] void stop_non_finite(const StepReport& bad);
-  std::filesystem::path write_checkpoint();
-  std::filesystem::path try_to_write_checkpoint();
-  bool validate();  // also the tasks; false: interrupted
+  void begin_save();   // of what was trained so far, while training goes on
+  void finish_save();  // before the weights change
+  bool validate();     // also the tasks; false: interrupted
   bool run_tasks();
   void sample();
   void report(const StepResult& result, bool log_line);
@@ -107,6 +108,7 @@ class Trainer {
   std::unique_ptr<CarriedState> carried_;  // null: every sequence starts from empty state
   std::unique_ptr<MicroStepper> stepper_;
   std::unique_ptr<Update> update_;
+  std::unique_ptr<Saver> saver_;
   std::unique_ptr<data::Loader> loader_;
   std::unique_ptr<data::Prefetcher> prefetcher_;
   std::unique_ptr<MetricsFile> metrics_;
@@ -118,13 +120,13 @@ class Trainer {
   StepResult settled_with_;
   std::uint64_t saved_step_ = 0;
   bool has_saved_ = false;
-  int full_ = 0;  // times that the disk was, since a signal came
+  double save_wait_ = 0;  // seconds that training has waited for checkpoints, in all
   Yardstick yardstick_{};
   std::optional<EvalResult> last_eval_;
   std::vector<EvalTask> tasks_;
   std::chrono::steady_clock::time_point started_, last_save_, last_report_;
   std::uint64_t reported_tokens_ = 0;
-  double reported_wait_ = 0;
+  double reported_wait_ = 0, reported_save_wait_ = 0;
   double validation_seconds_ = 0;  // the last one took
   double step_seconds_ = 0;        // as last reported
 };

@@ -1,0 +1,55 @@
+#pragma once
+#include <filesystem>
+#include <functional>
+#include <future>
+#include <optional>
+
+#include "rt/io/checkpoint.h"
+#include "rt/train/run_state.h"
+#include "rt/train/team.h"
+
+namespace rt {
+
+// Writes checkpoints of a run beside its training: from begin() to finish() a thread reads masters, moments
+// and carried state, which nobody may change meanwhile. The next forward and backward do not; the update that
+// follows them waits for finish(). No memory is taken for this.
+//
+// A full disk is waited for: a run is worth more than the time until somebody has made room.
+class Saver {
+ public:
+  struct Source {
+    std::filesystem::path root;
+    std::string config;  // the resolved one
+    ParamStore* store;
+    Optimizer* optimizer;
+    const CarriedState* carried;  // null: none
+    const data::Tokenizer* tokenizer;
+    Team* team;
+    io::Retention keep;
+  };
+  // `background` false: begin() does all of it.
+  Saver(Source source, bool background) : source_(std::move(source)), background_(background) {}
+  ~Saver();
+
+  void begin(const RunProgress& progress);  // after finish()
+  struct Saved {
+    std::filesystem::path dir;
+    std::uint64_t step = 0;
+    double seconds = 0;  // it took
+    double waited = 0;   // of these, the caller
+  };
+  // What was begun, once it is on disk; empty when nothing was. Throws what went wrong.
+  std::optional<Saved> finish();
+
+ private:
+  Saved write(const RunProgress& progress);
+  std::filesystem::path try_to_write(const RunProgress& progress, const io::SaveCrew& crew);
+  Source source_;
+  bool background_;
+  std::future<Saved> saving_;
+  std::uint64_t calls_ = 0;  // to the crew; the same in all processes
+  std::uint64_t last_step_ = 0;
+  bool any_ = false;
+};
+
+}  // namespace rt
