@@ -11,6 +11,15 @@ namespace {
 constexpr std::int64_t kAlignElements = 64;  // a cache line of bf16, and what vector kernels like
 constexpr std::int64_t kSliceElements = 32;  // a slice is a multiple of these
 
+// Of a unit of n elements, for norms: the same for all worlds of 1, 2, 4 and 8, or so many as a large unit
+// has slices; else a multiple of the number of processes.
+int slices_of(std::int64_t n, int world) {
+  constexpr std::int64_t kWorthwhile = 2048;
+  int slices = 8;
+  while (2 * slices <= kMostNormSlices && n / (2 * slices) >= kWorthwhile) slices *= 2;
+  return std::max(1, slices / world) * world;
+}
+
 std::int64_t rounded_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
 
 TensorView part(const TensorView& flat, std::int64_t begin, const Shape& shape) {
@@ -29,11 +38,10 @@ struct ParamStore::Layout {
   std::vector<std::int64_t> extents;      // of units
   std::vector<Place> frozen;
   std::int64_t frozen_extent = 0;
-  int slices = 1;   // of a unit, for norms: a multiple of the number of processes
-  int sharers = 1;  // processes that own a part of a unit each
+  std::vector<int> slices;  // of units, for norms
+  int sharers = 1;          // processes that own a part of a unit each
 
   Layout(const std::vector<Parameter*>& order, std::size_t count, const Sharding& sharding) {
-    slices = std::max(1, kMostNormSlices / sharding.world) * sharding.world;
     sharers = sharding.shares(1) ? sharding.world : 1;
     std::vector<std::vector<Parameter*>> by_unit(count);
     for (Parameter* p : order) {
@@ -53,7 +61,8 @@ struct ParamStore::Layout {
         places.push_back({p, n});
         n += rounded_up(p->master.shape.numel(), kAlignElements);
       }
-      extents.push_back(rounded_up(n, slices * kSliceElements));
+      slices.push_back(slices_of(n, sharding.world));
+      extents.push_back(rounded_up(n, slices.back() * kSliceElements));
     }
   }
 
@@ -78,7 +87,7 @@ void ParamStore::allocate(MemoryMode mode, bool gradients) {
     unit.begin = trainable_extent_;
     unit.extent = extent;
     unit.slot = layout.slot_of(units_.size() - 1);
-    unit.norm_slices = layout.slices / layout.sharers;
+    unit.norm_slices = layout.slices[units_.size() - 1] / layout.sharers;
     if (unit.norm_slices > kMostNormSlices) unit.norm_slices = 1;
     trainable_extent_ += extent;
   }

@@ -126,6 +126,18 @@ TEST_F(Rwkv, EvalTasks) {
                       3, "/no/such"));
 }
 
+TEST_F(Rwkv, DoctorLooksAtTheMachine) {
+  const Outcome here = run({"rwkv", "doctor", "--dir", dir_.string()});
+  ASSERT_TRUE(succeeds(here));
+  for (const char* part : {"launch             one process", "GFLOP/s in f32", "open files",
+                           "MB/s written and on disk", "sent by each in an all-reduce", "0 failures"})
+    EXPECT_TRUE(has(here.out, part)) << part << "\n" << here.out;
+  const Outcome nowhere = run({"rwkv", "doctor", "--dir", (dir_ / "nowhere").string()});
+  EXPECT_EQ(nowhere.status, 1);
+  EXPECT_TRUE(has(nowhere.out, "FAIL  disk")) << nowhere.out;
+  EXPECT_TRUE(has(nowhere.out, "1 failures")) << nowhere.out;
+}
+
 TEST_F(Rwkv, InterruptEndsGenerationCleanly) {
   ASSERT_TRUE(
       succeeds(run({"rwkv-train", config(), "--set", "budget.steps=1", "--set", "eval.at_start=false"})));

@@ -37,6 +37,7 @@ class Saver {
     std::uint64_t step = 0;
     double seconds = 0;  // it took
     double waited = 0;   // of these, the caller
+    friend bool operator==(const Saved&, const Saved&) = default;
   };
   // What was begun, once it is on disk; empty when nothing was. Throws what went wrong.
   std::optional<Saved> finish();
