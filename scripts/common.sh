@@ -28,6 +28,11 @@ libdnnl-dev      header:dnnl.h
 libpcre2-dev     header:pcre2.h
 libsentencepiece-dev header:sentencepiece_processor.h
 libgloo-dev header:gloo/context.h'
+# What a few tests use: shell scripts are looked over, Slurm is started. Only .ci/run asks for it (RT_TEST_TOOLS).
+test_tools='
+shellcheck       program:shellcheck
+slurm-wlm        program:slurmctld
+munge            program:munged'
 readonly min_cmake=3.22 min_gcc=11
 
 say() { printf '%s\n' "$*" >&2; }

@@ -6,7 +6,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 preset=$(choose_preset)
-install_missing "$build_needs$test_needs" "$optional_needs"
+install_missing "$build_needs$test_needs" "$optional_needs${RT_TEST_TOOLS:+$test_tools}"
 check_versions
 options=(-DRT_TESTS=ON)
 if [ -n "${RT_WERROR:-}" ]; then options+=("-DRT_WERROR=$RT_WERROR"); fi

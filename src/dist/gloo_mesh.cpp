@@ -3,6 +3,8 @@
 
 #include <gloo/transport/tcp/device.h>
 
+#include <csignal>
+
 #include "rt/core/error.h"
 
 namespace rt::dist {
@@ -43,6 +45,8 @@ std::string words_of(const std::exception& e) {
 
 GlooMesh::GlooMesh(Store& store, int rank, int size, const GlooOptions& options)
     : rank_(rank), size_(size), context_(std::make_shared<gloo::rendezvous::Context>(rank, size)) {
+  // Gloo writes to peers that may be gone: an error of the collective, not the end of this process.
+  std::signal(SIGPIPE, SIG_IGN);
   try {
     std::shared_ptr<gloo::transport::Device> device =
         gloo::transport::tcp::CreateDevice(gloo::transport::tcp::attr(store.local_address().c_str()));

@@ -61,6 +61,8 @@ class Detector {
   }
 
   bool from_torchrun() {
+    // Where another launcher names the rank, this may be how it is told the size (read_rank).
+    if (!env_("RANK") && (env_("PMIX_RANK") || env_("JOB_COMPLETION_INDEX"))) return false;
     if (!read("RANK", "WORLD_SIZE", "torchrun")) return false;
     local("LOCAL_RANK", "LOCAL_WORLD_SIZE");
     found_.host = env_("MASTER_ADDR").value_or("");

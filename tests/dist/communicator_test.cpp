@@ -1,6 +1,7 @@
 #include "rt/dist/communicator.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <atomic>
 #include <functional>
@@ -57,6 +58,16 @@ T tree(int lo, int hi, std::int64_t i, bool narrow = false) {
   int half = 1;
   while (2 * half < hi - lo) half *= 2;
   return tree<T>(lo, lo + half, i, narrow) + tree<T>(lo + half, hi, i, narrow);
+}
+
+// A peer that is gone must be an error with words, whichever side notices first.
+TEST(CommunicatorDist, ABrokenConnectionIsNoSignal) {
+  with_ranks(2, [](Communicator& c) {
+    c.barrier();
+    struct sigaction now {};
+    ASSERT_EQ(sigaction(SIGPIPE, nullptr, &now), 0);
+    EXPECT_EQ(now.sa_handler, SIG_IGN);
+  });
 }
 
 class Sizes : public testing::TestWithParam<int> {};

@@ -158,6 +158,10 @@ TEST(Launch, NeverASilentWorldOfOne) {
   four.rendezvous = "job-0.svc:5000";
   EXPECT_EQ(detect_launch(of({{"JOB_COMPLETION_INDEX", "3"}}), four),
             (Launch{3, 4, 0, 1, "Kubernetes", "job-0.svc", 5000}));
+  LaunchOptions meeting;
+  meeting.rendezvous = "job-0.svc:5000";
+  EXPECT_EQ(detect_launch(of({{"JOB_COMPLETION_INDEX", "3"}, {"WORLD_SIZE", "4"}}), meeting),
+            (Launch{3, 4, 0, 1, "Kubernetes", "job-0.svc", 5000}));
 }
 
 TEST(Launch, TheUserComesFirst) {
