@@ -34,10 +34,10 @@ if(RT_TESTS AND RT_EMULATION)
   endif()
 endif()
 
-# rt_emulated_kernels(OUT PATTERN): a C++ file per kernel file, to be compiled with RT_CUDA_EMULATION. (g++ does not take
+# rt_emulated_kernels(OUT PATTERNS): a C++ file per kernel file, to be compiled with RT_CUDA_EMULATION. (g++ does not take
 # a .cu by its suffix; a wrapper keeps the compile commands real.)
-function(rt_emulated_kernels out pattern)
-  file(GLOB kernels CONFIGURE_DEPENDS ${pattern})
+function(rt_emulated_kernels out patterns)
+  file(GLOB kernels CONFIGURE_DEPENDS ${patterns})
   set(sources)
   foreach(kernel ${kernels})
     get_filename_component(name ${kernel} NAME_WE)

@@ -209,6 +209,14 @@ void* event_record(void* stream) {
   return event;
 }
 
+bool event_query(void* event) {
+  use(process_device);  // see ordered()
+  const cudaError_t error = cudaEventQuery(static_cast<cudaEvent_t>(event));
+  if (error != cudaErrorNotReady) check(error, "asking for an event");
+  static_cast<void>(cudaGetLastError());  // of this thread: it is no error of a launch that follows
+  return error == cudaSuccess;
+}
+
 constexpr DeviceApi kApi = {
     .count = device_count,
     .alloc = alloc,
@@ -230,6 +238,7 @@ constexpr DeviceApi kApi = {
         },
     .event_synchronize =
         [](void* event) { RT_CUDA_CHECK(cudaEventSynchronize(static_cast<cudaEvent_t>(event))); },
+    .event_query = event_query,
     .event_destroy =
         [](void* event) noexcept {
           RT_CUDA_CHECK_NOTHROW(cudaEventDestroy(static_cast<cudaEvent_t>(event)));

@@ -174,6 +174,12 @@ void event_synchronize(void* event) {
   emu::finish(point);
 }
 
+bool event_query(void* event) {
+  const auto& [recorded, point] = *static_cast<const Event*>(event);
+  if (recorded) emu::spoil(recorded, "an event of the recording was asked for");
+  return !recorded && emu::reached(point);
+}
+
 constexpr DeviceApi kApi = {
     .count = []() noexcept { return 1; },
     .alloc = alloc,
@@ -186,6 +192,7 @@ constexpr DeviceApi kApi = {
     .event_record = event_record,
     .event_wait = event_wait,
     .event_synchronize = event_synchronize,
+    .event_query = event_query,
     .event_destroy = [](void* event) noexcept { delete static_cast<Event*>(event); },
     .synchronize = synchronize,
     .free_memory =

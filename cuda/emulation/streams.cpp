@@ -99,6 +99,12 @@ void come_after(const void* stream, const Point& point) {
   if (stream != point.stream && putting_off()) put_off(stream, [point] { finish(point); });
 }
 
+bool reached(const Point& point) {
+  State& all = state();
+  const std::lock_guard lock(all.mutex);
+  return all.queues[point.stream].done >= point.number;
+}
+
 void finish(const Point& point) {
   State& all = state();
   const std::lock_guard lock(all.mutex);

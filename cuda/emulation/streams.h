@@ -38,6 +38,7 @@ struct Point {  // in a stream's work
 };
 Point end_of(const void* stream);
 void come_after(const void* stream, const Point& point);  // what the stream is given from now on
+bool reached(const Point& point);
 void finish(const Point& point);
 void finish_all();
 

@@ -32,6 +32,7 @@ constexpr DeviceApi kCpuApi = {
     .event_record = [](void*) -> void* { return nullptr; },
     .event_wait = [](void*, void*) {},
     .event_synchronize = [](void*) {},
+    .event_query = [](void*) { return true; },
     .event_destroy = [](void*) noexcept {},
     .synchronize = [](int) {},
     .free_memory = [](int) { return std::numeric_limits<std::size_t>::max(); },

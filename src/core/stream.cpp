@@ -11,6 +11,7 @@ Event::~Event() {
 }
 
 void Event::synchronize() const { api_->event_synchronize(native_); }
+bool Event::done() const { return api_->event_query(native_); }
 
 Stream::Stream(Device device)
     : device_(device), api_(&device_api(device.kind)), native_(api_->stream_create(device.index)) {}

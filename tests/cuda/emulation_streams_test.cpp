@@ -44,8 +44,9 @@ TEST_F(Streams, AnEventIsAPointInAStream) {
   fill(a_, 0, 1);
   const Event event = a_.record();
   fill(a_, 0, 2);
+  EXPECT_FALSE(event.done());
   event.synchronize();
-  EXPECT_TRUE(holds(0, 1));
+  EXPECT_TRUE(holds(0, 1) && event.done());
   event.synchronize();
   EXPECT_TRUE(holds(0, 1));
   a_.synchronize();

@@ -25,6 +25,7 @@ struct DeviceApi {
   void* (*event_record)(void* stream);
   void (*event_wait)(void* stream, void* event);
   void (*event_synchronize)(void* event);  // the host waits
+  bool (*event_query)(void* event);        // it has been reached; does not wait
   void (*event_destroy)(void* event) noexcept;
   void (*synchronize)(int index);         // waits for everything given to the device
   std::size_t (*free_memory)(int index);  // bytes; the CPU does not know: see rt/train/machine.h

@@ -11,6 +11,7 @@ class Event {
   Event& operator=(Event&&) = delete;
   ~Event();
   void synchronize() const;  // the host waits; sleeps rather than spins
+  bool done() const;         // does not wait
   void* native() const noexcept { return native_; }
 
  private:

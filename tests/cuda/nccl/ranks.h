@@ -1,0 +1,128 @@
+#pragma once
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "rt/core/buffer.h"
+#include "rt/core/error.h"
+#include "rt/core/host.h"
+#include "rt/core/stream.h"
+#include "rt/dist/nccl.h"
+#include "tests/cuda/nccl/fake_device.h"
+#include "tests/cuda/nccl/fake_nccl.h"
+
+namespace rt::testing {
+
+FakeNccl& library();  // that RT_FAKE_NCCL names
+
+// A rank: its thread's communicator, device and a stream of the caller's.
+struct Rank {
+  dist::Store& store;
+  int rank, size;
+  Device device;
+  dist::NcclOptions options;
+  Stream stream{device};
+  std::unique_ptr<dist::Communicator> made{};
+
+  dist::Communicator& connect(const std::string& prefix = "nccl") {
+    options.prefix = prefix;
+    made = dist::nccl_communicator(store, rank, size, device, options);
+    return *made;
+  }
+  Tensor there(const Tensor& host) const { return copy_to(device, host.view); }
+  Tensor zeros(std::int64_t n, DType dtype = DType::F32) const { return {{n}, dtype, device}; }
+};
+
+// Ranks as threads of this process, each with its own connection to the store.
+inline void with_ranks(int size, const std::function<void(Rank&)>& body,
+                       const dist::NcclOptions& options = {}) {
+  const dist::StoreServer server(0);
+  std::vector<std::thread> threads;
+  for (int r = 0; r < size; ++r) {
+    threads.emplace_back([&, r] {
+      try {
+        dist::Store store("127.0.0.1", server.port(), dist::Milliseconds(20'000));
+        Rank rank{store, r, size, Device::cuda(r), options};
+        rank.options.staging = std::min(options.staging, std::size_t{1} << 20);
+        body(rank);
+      } catch (const std::exception& e) { ADD_FAILURE() << "rank " << r << ": " << e.what(); }
+    });
+  }
+  for (std::thread& t : threads) t.join();
+}
+
+inline std::string words_of(Exit code, const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.code(), code) << e.what();
+    EXPECT_EQ(std::string(e.what()).find('\n'), std::string::npos) << e.what();
+    return e.what();
+  }
+  ADD_FAILURE() << "no error";
+  return "";
+}
+inline bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+// Each test has a library without faults, and makes no mistake in using it.
+class Nccl : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ::setenv("RT_NCCL_LIBRARY", RT_FAKE_NCCL, 1);
+    library().reset();
+  }
+  void TearDown() override {
+    EXPECT_EQ(library().mistakes(), std::vector<std::string>{});
+    EXPECT_EQ(fake_device::mistakes(), std::vector<std::string>{});
+  }
+  // What threads of a rank's device have called.
+  static std::vector<NcclCall> calls_of(int device) {
+    std::vector<NcclCall> all;
+    for (const NcclCall& c : library().calls())
+      if (c.device == device) all.push_back(c);
+    return all;
+  }
+  static int count(const std::string& name, int rank) {
+    int n = 0;
+    for (const NcclCall& c : library().calls()) n += c.name == name && c.rank == rank;
+    return n;
+  }
+};
+
+// Numbers whose sum depends on its order.
+template <class T>
+T number(int rank, std::int64_t i) {
+  const auto scale = static_cast<T>(std::int64_t{1} << ((rank * 5 + i) % 11));
+  return static_cast<T>((i * 7919 + rank * 104'729) % 20'011 - 10'005) * scale / T{3};
+}
+template <class T>
+Tensor numbers(int rank, std::int64_t n) {
+  Tensor t({n}, dtype_of<T>);
+  for (std::int64_t i = 0; i < n; ++i) t.view.as<T>()[i] = number<T>(rank, i);
+  return t;
+}
+
+enum class Wire { Same, Narrow };
+
+// What Communicator promises of ranks [lo, hi).
+template <class T>
+T merged(int lo, int hi, std::int64_t i, Wire wire = Wire::Same, dist::ReduceOp op = dist::ReduceOp::Sum) {
+  if (hi - lo == 1) {
+    const T v = number<T>(lo, i);
+    return wire == Wire::Narrow ? static_cast<T>(static_cast<float>(bf16(static_cast<float>(v)))) : v;
+  }
+  int half = 1;
+  while (2 * half < hi - lo) half *= 2;
+  const T a = merged<T>(lo, lo + half, i, wire, op), b = merged<T>(lo + half, hi, i, wire, op);
+  return op == dist::ReduceOp::Max ? std::max(a, b) : a + b;
+}
+
+}  // namespace rt::testing
