@@ -9,12 +9,10 @@
 
 #include "rt/core/host.h"
 #include "rt/core/rng.h"
+#include "tests/support/needs_device.h"
 
 namespace rt::testing {
 namespace {
-
-#define RT_NEEDS_DEVICE() \
-  if (cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device"
 
 struct Lookup {
   Tensor tokens, weight, dy;

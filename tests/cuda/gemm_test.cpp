@@ -7,12 +7,10 @@
 #include <vector>
 
 #include "rt/core/host.h"
+#include "tests/support/needs_device.h"
 
 namespace rt::cuda {
 namespace {
-
-#define RT_NEEDS_DEVICE() \
-  if (cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device"
 
 struct Case {
   bool transpose_a, transpose_b;

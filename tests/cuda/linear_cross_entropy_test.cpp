@@ -7,14 +7,12 @@
 #include <cmath>
 
 #include "rt/core/host.h"
+#include "tests/support/needs_device.h"
 #include "tests/support/numbers.h"
 #include "tests/support/schedule.h"
 
 namespace rt::cuda {
 namespace {
-
-#define RT_NEEDS_DEVICE() \
-  if (cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device"
 
 constexpr double kScale = 0.25, kWrap = 0.125;
 

@@ -7,14 +7,12 @@
 #include "rt/ops/group_norm_bonus_gate.h"
 #include "rt/ops/key_prepare.h"
 #include "rt/ops/token_shift.h"
+#include "tests/support/needs_device.h"
 #include "tests/support/op_harness.h"
 #include "tests/support/tolerance.h"
 
 namespace rt::testing {
 namespace {
-
-#define RT_NEEDS_DEVICE() \
-  if (cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device"
 
 OpCase layer_norm_case(const Shape& shape) {
   const std::int64_t C = shape.back();

@@ -10,12 +10,10 @@
 #include "rt/core/host.h"
 #include "rt/core/rng.h"
 #include "rt/ops/step_control.h"
+#include "tests/support/needs_device.h"
 
 namespace rt::testing {
 namespace {
-
-#define RT_NEEDS_DEVICE() \
-  if (cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device"
 
 // Against the double form, over steps, down to gradients whose squares are denormal or zero.
 TEST(AdamWOnCuda, MatchesReference) {

@@ -7,12 +7,10 @@
 #include <cstring>
 
 #include "rt/core/host.h"
+#include "tests/support/needs_device.h"
 
 namespace rt {
 namespace {
-
-#define RT_NEEDS_DEVICE() \
-  if (cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device"
 
 // (R, n) with n + 3 between rows, of numbers whose sum depends on its order.
 Tensor numbers(std::int64_t R, std::int64_t n, DType dtype) {

@@ -1,15 +1,14 @@
-// The ops that the op suite does not test.
-#include "rt/ops/adamw.h"
+// What stands between a gradient and its update.
+#include "rt/ops/step_control.h"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "rt/core/host.h"
 #include "rt/core/rng.h"
-#include "rt/ops/step_control.h"
+#include "tests/support/needs_device.h"
 
 namespace rt::testing {
 namespace {
