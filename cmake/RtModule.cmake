@@ -26,7 +26,7 @@ endfunction()
 
 # rt_module_tests(NAME [DEPS rt modules...] [PRIVATE ...] [ON_CUDA suites...])
 #   one test program from tests/NAME/**_test.cpp. Suites named *Slow* carry the label slow, *Grad* grad, *Dist* dist,
-#   the rest fast.
+#   the rest fast. Those of dist, several processes with deadlines for each other, run alone.
 #   ON_CUDA: these tests (gtest patterns) also run on the CUDA backend: on a GPU under the label gpu, where it is
 #   built, and through the emulation of cuda/emulation/ on the CPU.
 function(rt_module_tests name)
@@ -57,7 +57,7 @@ function(rt_module_tests name)
   gtest_discover_tests(${target} TEST_PREFIX ${name}. TEST_FILTER "*Grad*:-*Slow*:*Dist*"
     PROPERTIES LABELS grad TIMEOUT 600 ${common} TEST_LIST ${target}_grad)
   gtest_discover_tests(${target} TEST_PREFIX ${name}. TEST_FILTER "*Dist*:-*Slow*"
-    PROPERTIES LABELS dist TIMEOUT 600 ${common} TEST_LIST ${target}_dist)
+    PROPERTIES LABELS dist TIMEOUT 600 RUN_SERIAL ON ${common} TEST_LIST ${target}_dist)
   gtest_discover_tests(${target} TEST_PREFIX ${name}. TEST_FILTER "*Slow*"
     PROPERTIES LABELS slow TIMEOUT 1800 ${common} TEST_LIST ${target}_slow)
   if(NOT ARG_ON_CUDA)

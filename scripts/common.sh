@@ -28,7 +28,7 @@ libdnnl-dev      header:dnnl.h
 libpcre2-dev     header:pcre2.h
 libsentencepiece-dev header:sentencepiece_processor.h
 libgloo-dev header:gloo/context.h'
-# What a few tests use: shell scripts are looked over, Slurm is started. Only .ci/run asks for it (RT_TEST_TOOLS).
+# What a few tests use: shell scripts are looked over, Slurm is started. RT_TEST_TOOLS=ON asks for it.
 test_tools='
 shellcheck       program:shellcheck
 slurm-wlm        program:slurmctld

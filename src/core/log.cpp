@@ -15,6 +15,7 @@ struct State {
   std::shared_ptr<spdlog::sinks::sink> console = std::make_shared<spdlog::sinks::stderr_sink_mt>();
   std::shared_ptr<spdlog::sinks::sink> file;
   spdlog::level::level_enum level = spdlog::level::info;
+  bool failing = false;  // the file, when it was last written to
   void (*before)() = nullptr;
   void (*after)() = nullptr;
   State() { console->set_pattern("%v"); }
@@ -52,9 +53,16 @@ void write(Level level, std::string_view area, std::string_view line) {
   s.console->log(message);
   s.console->flush();
   if (s.after) s.after();
-  if (s.file) {
+  if (!s.file) return;
+  try {
     s.file->log(message);
     s.file->flush();
+    s.failing = false;
+  } catch (const spdlog::spdlog_ex& e) {  // a full disk costs lines, and not what is being told of
+    if (!s.failing)
+      s.console->log(
+          spdlog::details::log_msg("rt", spdlog::level::warn, std::string("[log] warning: ") + e.what()));
+    s.failing = true;
   }
 }
 

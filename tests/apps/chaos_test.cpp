@@ -1,5 +1,5 @@
 // A run that something happens to every few seconds, and the same one that nothing happened to.
-// RT_CHAOS_SECONDS says for how long (default 60), RT_CHAOS_EVERY how often (default 12).
+// RT_CHAOS_SECONDS says for how long, RT_CHAOS_EVERY how often (default 20). Without the first nothing is run.
 
 #include <random>
 
@@ -52,7 +52,8 @@ class SlowChaos : public Program {
 };
 
 TEST_F(SlowChaos, EndsWithTheBitsOfAnUndisturbedRun) {
-  const int seconds = setting("RT_CHAOS_SECONDS", 60), every = setting("RT_CHAOS_EVERY", 12);
+  const int seconds = setting("RT_CHAOS_SECONDS", 0), every = setting("RT_CHAOS_EVERY", 20);
+  if (seconds == 0) GTEST_SKIP() << "takes as long as RT_CHAOS_SECONDS says, and again without faults";
   const fs::path disk = dir_ / "disk";
   fs::create_directories(disk);
   const bool own_disk = run_shell("mount -t tmpfs -o size=64m none " + disk.string()) == 0;

@@ -10,7 +10,7 @@ class SurvivalDist : public Program {
   Words train(const std::string& name, Words settings = {}, int processes = 3) {
     Words words = {"rwkv-train", config(name), "--nproc", std::to_string(processes)};
     for (const char* setting : {"batch.global_tokens=384", "budget.steps=200", "checkpoint.every.steps=20",
-                                "run.deterministic=true", "dist.heartbeat=1s", "dist.timeouts.step=3s",
+                                "run.deterministic=true", "dist.heartbeat=1s", "dist.timeouts.step=5s",
                                 "dist.timeouts.init=60s", "dist.timeouts.first_step=60s"})
       words.insert(words.end(), {"--set", setting});
     for (const std::string& setting : settings) words.insert(words.end(), {"--set", setting});
@@ -65,7 +65,7 @@ TEST_F(SurvivalDist, ASignalSavesFromAnyPhase) {
     const Outcome outcome = wait(supervisor);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     EXPECT_EQ(outcome.status, 75) << phase.name << outcome.out << outcome.err;
-    EXPECT_LT(seconds, 5.0) << phase.name;
+    EXPECT_LT(seconds, 20.0) << phase.name;  // of what 0.1 to 0.5 s are usual
     EXPECT_GE(newest(run_dir(phase.name)), 0) << phase.name << outcome.out << outcome.err;
   }
 }
@@ -78,7 +78,7 @@ TEST_F(SurvivalDist, AStoppedRankIsNamedAndReplaced) {
   const auto begin = std::chrono::steady_clock::now();
   ASSERT_TRUE(wait_for("restart 1 of 3"));
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  EXPECT_LT(seconds, 3 + 5 + 2) << "timeout, 5 s, and the pause before a restart";
+  EXPECT_LT(seconds, 5 + 5 + 2) << "timeout, 5 s, and the pause before a restart";
   kill(supervisor, SIGTERM);
   const Outcome outcome = wait(supervisor);
   EXPECT_EQ(outcome.status, 75) << outcome.out << outcome.err;

@@ -247,9 +247,11 @@ TEST_F(Nccl, RunsBesideItsCallerAndStream) {
 
 // What ranks say on one does not wait for, nor meet, what they say on the other.
 TEST_F(Nccl, ASecondCommunicatorIsItsOwn) {
-  with_ranks(2, [](Rank& r) {
+  const auto body = [](Rank& r) {
     r.connect("data");
     const std::unique_ptr<Communicator> data = std::move(r.made);
+    // Time for the other to take what was said for the first for what is said for the second.
+    if (r.rank == 0) std::this_thread::sleep_for(dist::Milliseconds(50));
     Communicator& control = r.connect("control");
     const Tensor large = r.there(numbers<float>(r.rank, 1000)), small = r.there(numbers<double>(r.rank, 3));
     const Stream aside(r.device);
@@ -263,7 +265,8 @@ TEST_F(Nccl, ASecondCommunicatorIsItsOwn) {
     data->wait(pending, r.stream);
     r.stream.synchronize();
     EXPECT_EQ(large.view.as<float>()[999], merged<float>(0, 2, 999));
-  });
+  };
+  with_ranks(2, body, {.connect = dist::Milliseconds(3000)});
   EXPECT_EQ(count("ncclCommInitRankConfig", 0), 2);
   EXPECT_EQ(count("ncclCommInitRankConfig", 1), 2);
 }
