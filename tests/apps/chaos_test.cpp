@@ -1,5 +1,6 @@
 // A run that something happens to every few seconds, and the same one that nothing happened to.
-// RT_CHAOS_SECONDS says for how long, RT_CHAOS_EVERY how often (default 20). Without the first nothing is run.
+// RT_CHAOS_SECONDS says for how long, RT_CHAOS_EVERY how often (default 20). Without the first nothing is
+// run.
 
 #include <random>
 
