@@ -82,7 +82,7 @@ ScaleRun run_of(const RunConfig& config, const ModelSpec& model, const ScaleQues
   run.compute = config.precision.compute.value_or(DType::BF16);
   run.moments = config.optimizer.moments;
   run.wire = q.wire == "bf16" ? DType::BF16 : DType::F32;
-  run.recompute = config.parallel.recompute == config::Recompute::Block ? Recompute::Block : Recompute::None;
+  run.recompute = recompute_of(config);
   run.zero = q.zero[0] - '0';
   run.world = world;
   return run;

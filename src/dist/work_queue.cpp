@@ -1,5 +1,7 @@
 #include "dist/work_queue.h"
 
+#include "rt/core/thread_signals.h"
+
 namespace rt::dist {
 
 WorkQueue::~WorkQueue() {
@@ -30,6 +32,7 @@ void WorkQueue::wait(std::uint64_t number) {
 }
 
 void WorkQueue::run() {
+  leave_signals_to_others();
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return stop_ || !waiting_.empty(); });

@@ -1,10 +1,12 @@
 #include "rt/train/exchange.h"
 
+#include <algorithm>
 #include <map>
 
 #include "rt/core/device_api.h"
 #include "rt/core/error.h"
 #include "rt/core/host.h"
+#include "rt/dist/rendezvous.h"
 #include "rt/io/file.h"
 
 namespace rt {
@@ -24,11 +26,11 @@ Exchange::Exchange(ExecContext& ctx, ParamStore& store, dist::Communicator& comm
   for (const ParamUnit& unit : units) {
     at_.push_back(at);
     at += unit.own_value.numel();
+    in_slot_.resize(std::max(in_slot_.size(), unit.slot + 1));
   }
   missing_.resize(units.size());
   sums_.resize(units.size());
   values_.resize(units.size());
-  in_slot_.resize(4);
   std::vector<const Parameter*> all;
   for (const Parameter* p : store.parameters())
     if (p->trainable) all.push_back(p);
@@ -211,10 +213,7 @@ void Exchange::compare_replicas(std::uint64_t step) {
   for (int r = 0; r < size(); ++r) same[found[static_cast<std::size_t>(r)]].push_back(r);
   if (same.size() == 1) return;
   std::string groups;
-  for (const auto& [_, ranks] : same) {
-    groups += groups.empty() ? "" : " against ";
-    for (std::size_t i = 0; i < ranks.size(); ++i) groups += (i ? ", " : "") + std::to_string(ranks[i]);
-  }
+  for (const auto& [_, ranks] : same) { groups += (groups.empty() ? "" : " against ") + dist::ranges(ranks); }
   fail(Exit::Failure,
        "step {}: the weights of processes that should hold the same differ: ranks {}. A machine computes or "
        "remembers wrongly; go on from the last checkpoint without it.",

@@ -28,10 +28,6 @@ std::vector<AllocRecord> by_name(std::span<const AllocRecord> records) {
   return sorted;
 }
 
-Recompute recompute_of(const RunConfig& config) {
-  return config.parallel.recompute == config::Recompute::Block ? Recompute::Block : Recompute::None;
-}
-
 // What the number of micro-batches is to be a multiple of, so that no process is without one while others
 // have.
 std::int64_t micro_batches_wanted(const RunConfig& config, std::int64_t sequences, const Sharding& sharding) {
@@ -150,6 +146,10 @@ Device run_device(const RunConfig& config) {
 DType compute_dtype(const RunConfig& config) {
   const bool cuda = run_device(config).kind == DeviceKind::Cuda;
   return config.precision.compute.value_or(cuda ? DType::BF16 : DType::F32);
+}
+
+Recompute recompute_of(const RunConfig& config) {
+  return config.parallel.recompute == config::Recompute::Block ? Recompute::Block : Recompute::None;
 }
 
 std::size_t memory_for(Device device) {

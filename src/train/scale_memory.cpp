@@ -1,10 +1,8 @@
 #include "train/scale_memory.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <numeric>
-#include <string_view>
 
 #include "rt/nn/param_store.h"
 #include "rt/train/planner.h"
@@ -15,16 +13,6 @@ namespace {
 // NCCL_BUFFSIZE is 4 MiB for each direction of a channel, and there are up to 32 channels (NCCL's user guide,
 // "Environment Variables").
 constexpr double kNcclBuffers = 2 * 32 * 4.0 * 1024 * 1024;
-
-// 0: the embedding; 1 + i: block i; the rest is the head's.
-std::size_t unit_of(std::string_view name, std::size_t blocks) {
-  constexpr std::string_view kBlocks = "blocks.";
-  if (name.starts_with("emb.")) return 0;
-  if (!name.starts_with(kBlocks)) return blocks + 1;
-  std::size_t block = 0;
-  std::from_chars(name.data() + kBlocks.size(), name.data() + name.size(), block);
-  return 1 + block;
-}
 
 RunConfig config_of(const ScaleRun& run, std::int64_t micro_sequences) {
   RunConfig config;
@@ -57,18 +45,7 @@ Layout layout_of(const ModelSpec& spec) {
   layout.parameters = store.numel();
   layout.active_parameters = layout.parameters - store.find("emb.weight")->master.numel();
   layout.flops_per_token = training_flops_per_token(spec, layout.active_parameters);
-  const auto blocks = static_cast<std::size_t>(spec.layers);
-  layout.units.resize(blocks + 2);
-  // In the order of the store, so that a parameter ends, with its padding, where the next begins.
-  std::vector<const Parameter*> order(store.parameters().begin(), store.parameters().end());
-  const auto place = [](const Parameter* p) { return p->master.as<float>(); };
-  std::sort(order.begin(), order.end(),
-            [&](const Parameter* a, const Parameter* b) { return place(a) < place(b); });
-  const float* const end = place(order.front()) + store.trainable_extent();
-  for (std::size_t i = 0; i < order.size(); ++i) {
-    const float* const next = i + 1 < order.size() ? place(order[i + 1]) : end;
-    layout.units[unit_of(order[i]->name, blocks)] += static_cast<double>(next - place(order[i]));
-  }
+  for (const ParamUnit& unit : store.units()) layout.units.push_back(static_cast<double>(unit.extent));
   return layout;
 }
 

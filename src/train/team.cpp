@@ -29,7 +29,7 @@ void Team::lead(const std::string& what, const std::function<void()>& first,
   if (leads()) first();
   if (size() == 1) return;
   tell(what, "");
-  if (!leads()) then();
+  if (!leads() && then) then();
 }
 
 std::string Team::tell(const std::string& what, const std::string& text) {
@@ -79,15 +79,13 @@ void Team::step_done(std::uint64_t step) {
   if (session_) session_->watch().step_done(static_cast<std::int64_t>(step));
 }
 
-std::vector<bool> Team::any(const std::vector<bool>& flags) {
-  if (size() == 1) return flags;
-  std::vector<float> words(flags.begin(), flags.end());
+bool Team::any(bool mine) {
+  if (size() == 1) return mine;
+  float word = mine ? 1 : 0;
   const Stream host(Device::cpu());
-  const TensorView view(words.data(), {static_cast<std::int64_t>(words.size())}, DType::F32);
+  const TensorView view(&word, {1}, DType::F32);
   control_->wait(control_->all_reduce(view, {dist::ReduceOp::Max}, host), host);
-  std::vector<bool> all;
-  for (const float word : words) all.push_back(word > 0);
-  return all;
+  return word > 0;
 }
 
 void Team::sum(std::span<double> numbers) {

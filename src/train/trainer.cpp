@@ -23,9 +23,7 @@ constexpr std::chrono::minutes kSaveAllowed(30);
 
 Trainer::~Trainer() { log::close_file(); }
 
-bool Trainer::agree(bool mine) { return team_->any({mine})[0]; }
-
-bool Trainer::stop_asked() { return agree(SignalGuard::requested() != 0); }
+bool Trainer::stop_asked() { return team_->any(SignalGuard::requested() != 0); }
 
 bool Trainer::give() {
   const ProfileRange range("step");
@@ -135,13 +133,14 @@ void Trainer::begin_save() {
   progress_.seconds += elapsed();
   started_ = last_save_ = std::chrono::steady_clock::now();
   progress_.data_fingerprint = loader_->fingerprint();
+  team_->enter("save", kSaveAllowed);
   saver_->begin(progress_);
 }
 
 void Trainer::finish_save() {
+  if (!saver_->busy()) return;
   team_->enter("save", kSaveAllowed);
   const auto saved = saver_->finish();
-  if (!saved) return;
   saved_step_ = saved->step;
   has_saved_ = true;
   save_wait_ += saved->waited;

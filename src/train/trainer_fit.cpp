@@ -57,7 +57,7 @@ Exit Trainer::fit() {
   const auto total = static_cast<std::uint64_t>(total_steps_.value_or(INT64_MAX));
   if (config_.eval.at_start && progress_.step == 0 && !validate()) return finish(false);
   while (progress_.step < total) {
-    if (agree(out_of_time())) return finish(false);
+    if (config_.budget.wall && team_->any(out_of_time())) return finish(false);
     if (!give()) return finish(false);
     const bool last = progress_.step == total, log_line = last || due(config_.log.every);
     if (log_line || device_.kind == DeviceKind::Cpu) {
@@ -82,8 +82,11 @@ void Trainer::compare_replicas_if_due() {
 void Trainer::save_if_due() {
   const config::CheckpointEvery& every = config_.checkpoint.every;
   const bool by_step = every.steps && progress_.step % static_cast<std::uint64_t>(*every.steps) == 0;
-  const bool by_time = every.time && std::chrono::steady_clock::now() - last_save_ >= *every.time;
-  if (agree(by_step || by_time)) begin_save();
+  // Steps are the same in all processes, clocks are not.
+  const auto by_time = [&] {
+    return every.time && team_->any(std::chrono::steady_clock::now() - last_save_ >= *every.time);
+  };
+  if (by_step || by_time()) begin_save();
 }
 
 // Right after settling: between two reports lies the time of all steps between them.
@@ -152,7 +155,7 @@ bool Trainer::validate() {
                  [&](std::uint64_t, std::uint64_t) { team_->enter("eval"); },
                  {static_cast<std::uint64_t>(team_->rank()), static_cast<std::uint64_t>(team_->size()),
                   [&](std::span<double> numbers) { team_->sum(numbers); },
-                  [&](bool stopped) { return agree(stopped); },
+                  [&](bool stopped) { return team_->any(stopped); },
                   store_->sharding().shares(3) ? &before_unit_ : nullptr});
     if (!result) return false;
     last_eval_ = result;
@@ -177,7 +180,7 @@ bool Trainer::validate() {
                      {"position_loss", std::move(losses)}});
   }
   team_->enter("eval tasks", kTasksAllowed);
-  if (!store_->sharding().shares(3) && agree(team_->leads() && !run_tasks())) return false;
+  if (!store_->sharding().shares(3) && team_->any(team_->leads() && !run_tasks())) return false;
   validation_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   pause(begin);
   return true;

@@ -61,8 +61,7 @@ Trainer::Trainer(RunConfig config, std::unique_ptr<Team> team)
   if (config_.threads) set_num_threads(static_cast<int>(*config_.threads));
   if (!team_->leads()) config_.log.console = config::Console::Quiet;
   console_ = std::make_unique<Console>(config_.log.console);
-  team_->lead(
-      "run directory", [&] { open_run_directory(); }, [] {});
+  team_->lead("run directory", [&] { open_run_directory(); });
   device_ = run_device(config_);
   const auto open_data = [&] { corpus_ = std::make_unique<Corpus>(config_, dir_ / "data"); };
   team_->enter("data", std::chrono::hours(2));  // which may have to be made
@@ -74,8 +73,7 @@ Trainer::Trainer(RunConfig config, std::unique_ptr<Team> team)
                     corpus_->mapped_bytes(),
                     {static_cast<int>(config_.parallel.zero), team_->rank(), team_->size()});
   total_steps_ = plan_.steps;
-  team_->lead(
-      "disk", [&] { check_disk(); }, [] {});
+  team_->lead("disk", [&] { check_disk(); });
   log::info("plan", "device={}, memory={}, micro_sequences={}, accumulation={}", to_string(device_),
             human_bytes(static_cast<double>(plan_.total())), plan_.micro_sequences, plan_.accumulation);
   if (config_.log.console != config::Console::Quiet) console_->say(describe(plan_));
@@ -174,9 +172,8 @@ void Trainer::build_training(const Rng& root) {
   before_unit_ = [this](std::size_t unit) {
     if (exchange_) exchange_->before_unit(unit);
   };
-  const bool block = config_.parallel.recompute == config::Recompute::Block;
-  objective_ = std::make_unique<NextToken>(*model_, config_.objective.l2wrap,
-                                           block ? Recompute::Block : Recompute::None, before_unit_);
+  objective_ =
+      std::make_unique<NextToken>(*model_, config_.objective.l2wrap, recompute_of(config_), before_unit_);
   workspace_ = std::make_unique<Workspace>(device_, impl_of(device_), plan_.saved, plan_.scratch,
                                            plan_.grad_pool, root);
   if (needs_exchange(config_, plan_.sharding)) {
@@ -227,10 +224,8 @@ std::optional<fs::path> Trainer::checkpoint_to_resume() const {
 }
 
 void Trainer::start_or_resume() {
-  std::string chosen;
-  team_->lead(
-      "checkpoint", [&] { chosen = checkpoint_to_resume().value_or("").string(); }, [] {});
-  const fs::path from = team_->tell("checkpoint", chosen);
+  const fs::path from =
+      team_->tell("checkpoint", team_->leads() ? checkpoint_to_resume().value_or("").string() : "");
   if (!from.empty()) {
     resume_from(from);
   } else {

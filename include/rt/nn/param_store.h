@@ -100,7 +100,6 @@ class ParamStore {
   void finish_grads(const Stream& stream);
 
   Parameter* find(std::string_view name);
-
   const std::vector<Parameter*>& parameters() const { return order_; }  // in order of declaration
   std::span<const ParamUnit> units() const { return units_; }           // in order of declaration
   std::span<const ParamGroup> groups() const { return groups_; }
@@ -121,7 +120,6 @@ class ParamStore {
   TensorView flat(std::int64_t n, DType dtype, MemoryMode mode);
   void place_units(const Layout& layout, MemoryMode mode, bool gradients);
   void place_owned(const Layout& layout);
-  void write_initial(const Parameter& parameter, std::span<const float> values);
 
   Device device_;
   Types types_;

@@ -43,7 +43,8 @@ struct Plan {
 ModelSpec model_spec(const config::ModelSection& section, std::int64_t tokenizer_vocab);
 Device run_device(const RunConfig& config);  // throws Exit::Config when what the config asks for is not there
 DType compute_dtype(
-    const RunConfig& config);           // unless the config says otherwise: bf16 on CUDA, f32 on the CPU
+    const RunConfig& config);  // unless the config says otherwise: bf16 on CUDA, f32 on the CPU
+Recompute recompute_of(const RunConfig& config);
 std::size_t memory_for(Device device);  // bytes that a run may take there
 
 // 6 per active parameter, plus the scan: 40 N^2 per head and layer.

@@ -31,7 +31,8 @@ class Saver {
   Saver(Source source, bool background) : source_(std::move(source)), background_(background) {}
   ~Saver();
 
-  void begin(const RunProgress& progress);  // after finish()
+  void begin(const RunProgress& progress);       // after finish()
+  bool busy() const { return saving_.valid(); }  // there is something to finish()
   struct Saved {
     std::filesystem::path dir;
     std::uint64_t step = 0;

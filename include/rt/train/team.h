@@ -28,7 +28,8 @@ class Team {
   bool leads() const { return rank() == 0; }
 
   // Rank 0 does the work first, and then the others do theirs. Its error ends all.
-  void lead(const std::string& what, const std::function<void()>& first, const std::function<void()>& then);
+  void lead(const std::string& what, const std::function<void()>& first,
+            const std::function<void()>& then = {});
   // Rank 0's text, in every process.
   std::string tell(const std::string& what, const std::string& text);
   // Everyone's, by rank: all have come here. `what` is said once in a run. Not for what happens every step;
@@ -41,8 +42,7 @@ class Team {
   // trains does not hold up.
   dist::Communicator& data() { return *data_; }
   dist::Communicator& control() { return *control_; }
-  // Of each flag whether any process has set it.
-  std::vector<bool> any(const std::vector<bool>& flags);
+  bool any(bool mine);  // whether one of them says so
   // Sums of all processes' numbers, in their place.
   void sum(std::span<double> numbers);
 

@@ -82,8 +82,7 @@ class Trainer {
   void report(const StepResult& result, bool log_line);
   void save_if_due();
   void compare_replicas_if_due();
-  bool agree(bool mine);  // one process says so; all come here
-  bool stop_asked();      // a signal came, here or in another process
+  bool stop_asked();  // a signal came, here or in another process
   bool due(const config::Quantity& every) const;
   bool out_of_time() const;
   Exit finish(bool complete);
