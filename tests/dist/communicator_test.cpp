@@ -8,11 +8,16 @@
 #include <thread>
 #include <vector>
 
-#include "rt/core/buffer.h"
-#include "rt/core/error.h"
+#include "tests/dist/peer_error.h"
+#include "tests/support/rank_numbers.h"
 
 namespace rt::dist {
 namespace {
+
+using rt::testing::merged;
+using rt::testing::number;
+using rt::testing::numbers;
+using rt::testing::Wire;
 
 const Stream& cpu() {
   static const Stream stream(Device::cpu());
@@ -34,32 +39,6 @@ void with_ranks(int size, const std::function<void(Communicator&)>& body, GlooOp
   for (std::thread& t : threads) t.join();
 }
 
-// Numbers whose sum depends on its order.
-template <class T>
-T number(int rank, std::int64_t i) {
-  const auto scale = static_cast<T>(std::int64_t{1} << ((rank * 5 + i) % 11));
-  return static_cast<T>((i * 7919 + rank * 104'729) % 20'011 - 10'005) * scale / T{3};
-}
-
-template <class T>
-Tensor numbers(int rank, std::int64_t n) {
-  Tensor t({n}, dtype_of<T>);
-  for (std::int64_t i = 0; i < n; ++i) t.view.as<T>()[i] = number<T>(rank, i);
-  return t;
-}
-
-// The sum of [lo, hi) that the header promises.
-template <class T>
-T tree(int lo, int hi, std::int64_t i, bool narrow = false) {
-  if (hi - lo == 1) {
-    const T v = number<T>(lo, i);
-    return narrow ? static_cast<T>(static_cast<float>(bf16(static_cast<float>(v)))) : v;
-  }
-  int half = 1;
-  while (2 * half < hi - lo) half *= 2;
-  return tree<T>(lo, lo + half, i, narrow) + tree<T>(lo + half, hi, i, narrow);
-}
-
 // A peer that is gone must be an error with words, whichever side notices first.
 TEST(CommunicatorDist, ABrokenConnectionIsNoSignal) {
   with_ranks(2, [](Communicator& c) {
@@ -70,8 +49,8 @@ TEST(CommunicatorDist, ABrokenConnectionIsNoSignal) {
   });
 }
 
-class Sizes : public testing::TestWithParam<int> {};
-INSTANTIATE_TEST_SUITE_P(CommunicatorDist, Sizes, testing::Values(2, 3, 4, 5));
+class Sizes : public ::testing::TestWithParam<int> {};
+INSTANTIATE_TEST_SUITE_P(CommunicatorDist, Sizes, ::testing::Values(2, 3, 4, 5));
 
 TEST_P(Sizes, SumsAreThoseOfATree) {
   const int W = GetParam();
@@ -82,8 +61,8 @@ TEST_P(Sizes, SumsAreThoseOfATree) {
       c.wait(c.all_reduce(d.view, {}, cpu()), cpu());
       std::int64_t wrong = 0;
       for (std::int64_t i = 0; i < n; ++i) {
-        wrong += f.view.as<float>()[i] != tree<float>(0, W, i);
-        wrong += d.view.as<double>()[i] != tree<double>(0, W, i);
+        wrong += f.view.as<float>()[i] != merged<float>(0, W, i);
+        wrong += d.view.as<double>()[i] != merged<double>(0, W, i);
       }
       EXPECT_EQ(wrong, 0) << n;
     }
@@ -101,7 +80,7 @@ TEST_P(Sizes, AShardIsItsPartOfTheSum) {
       c.wait(c.reduce_scatter(again.view, own, {}, cpu()), cpu());
       std::int64_t wrong = 0;
       for (std::int64_t i = 0; i < n; ++i) {
-        const float sum = tree<float>(0, W, c.rank() * n + i);
+        const float sum = merged<float>(0, W, c.rank() * n + i);
         wrong += out.view.as<float>()[i] != sum;
         wrong += own.as<float>()[i] != sum;
       }
@@ -120,8 +99,8 @@ TEST_P(Sizes, NarrowTrafficIsRoundedAndSummedInF32) {
     c.wait(c.reduce_scatter(in.view, out.view, {.wire = DType::BF16}, cpu()), cpu());
     std::int64_t wrong = 0;
     for (std::int64_t i = 0; i < n; ++i) {
-      wrong += all.view.as<float>()[i] != static_cast<float>(bf16(tree<float>(0, W, i, true)));
-      wrong += out.view.as<float>()[i] != tree<float>(0, W, c.rank() * n + i, true);
+      wrong += all.view.as<float>()[i] != static_cast<float>(bf16(merged<float>(0, W, i, Wire::Narrow)));
+      wrong += out.view.as<float>()[i] != merged<float>(0, W, c.rank() * n + i, Wire::Narrow);
     }
     EXPECT_EQ(wrong, 0);
   });
@@ -168,19 +147,8 @@ TEST(CommunicatorDist, RunsBesideItsCaller) {
     const auto ticket = c.all_reduce(mine.view, {}, cpu());
     called = true;
     c.wait(ticket, cpu());
-    EXPECT_EQ(mine.view.as<float>()[9], tree<float>(0, 2, 9));
+    EXPECT_EQ(mine.view.as<float>()[9], merged<float>(0, 2, 9));
   });
-}
-
-std::string words_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.code(), Exit::Peer);
-    return e.what();
-  }
-  ADD_FAILURE() << "no error";
-  return "";
 }
 
 TEST(CommunicatorDist, ALostPeerIsAnErrorOfAllThatFollows) {
@@ -189,10 +157,10 @@ TEST(CommunicatorDist, ALostPeerIsAnErrorOfAllThatFollows) {
     if (c.rank() == 2) return;  // its connections close
     const Tensor mine = numbers<float>(c.rank(), 1000);
     const auto first = c.all_reduce(mine.view, {}, cpu());
-    const std::string words = words_of([&] { c.wait(first, cpu()); });
+    const std::string words = peer_error([&] { c.wait(first, cpu()); });
     EXPECT_NE(words.find("all_reduce number 2 of 4000 bytes among 3 processes failed"), std::string::npos)
         << words;
-    EXPECT_EQ(words_of([&] { c.all_reduce(mine.view, {}, cpu()); }), words);
+    EXPECT_EQ(peer_error([&] { c.all_reduce(mine.view, {}, cpu()); }), words);
   });
 }
 
@@ -202,7 +170,7 @@ TEST(CommunicatorDist, APeerThatDoesNotComeIsATimeout) {
                if (c.rank() == 1) return std::this_thread::sleep_for(Milliseconds(1500));
                const Tensor mine = numbers<float>(0, 10);
                const auto ticket = c.all_reduce(mine.view, {}, cpu());
-               const std::string words = words_of([&] { c.wait(ticket, cpu()); });
+               const std::string words = peer_error([&] { c.wait(ticket, cpu()); });
                EXPECT_NE(words.find("rank 0: all_reduce number 1"), std::string::npos) << words;
              },
              {.timeout = Milliseconds(300)});
@@ -217,7 +185,7 @@ TEST(CommunicatorDist, CanBeGivenUp) {
       std::this_thread::sleep_for(Milliseconds(100));
       c.abort();
     });
-    const std::string words = words_of([&] { c.wait(ticket, cpu()); });
+    const std::string words = peer_error([&] { c.wait(ticket, cpu()); });
     other.join();
     EXPECT_NE(words.find("given up"), std::string::npos) << words;
   });

@@ -9,23 +9,13 @@
 
 #include "dist/socket.h"
 #include "rt/core/error.h"
+#include "tests/dist/peer_error.h"
 
 namespace rt::dist {
 namespace {
 
 using std::chrono::steady_clock;
 constexpr Milliseconds kSoon(10'000), kShort(50);
-
-std::string why_not(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.code(), Exit::Peer);
-    return e.what();
-  }
-  ADD_FAILURE() << "no error";
-  return "";
-}
 
 TEST(Store, KeepsWhatItIsTold) {
   StoreServer server(0);
@@ -125,7 +115,7 @@ TEST(Store, AnAnswerMayBeAwaitedForLess) {
   });
   Store store("127.0.0.1", port, kSoon, Milliseconds(100));
   const auto begin = steady_clock::now();
-  why_not([&] { store.get("a", Milliseconds(100)); });
+  peer_error([&] { store.get("a", Milliseconds(100)); });
   EXPECT_GE(steady_clock::now() - begin, Milliseconds(200));
   EXPECT_LT(steady_clock::now() - begin, Milliseconds(700));
   greets.join();
@@ -154,7 +144,7 @@ TEST(Store, TheServerMayComeLaterAndGo) {
     const StoreServer once(0);
     port = once.port();
   }
-  const std::string nobody = why_not([&] { Store("127.0.0.1", port, Milliseconds(300)); });
+  const std::string nobody = peer_error([&] { Store("127.0.0.1", port, Milliseconds(300)); });
   EXPECT_NE(nobody.find("waited 0 s for the store at 127.0.0.1:" + std::to_string(port) +
                         ": Connection refused. Check"),
             std::string::npos)
@@ -172,23 +162,23 @@ TEST(Store, TheServerMayComeLaterAndGo) {
     server.reset();
   });
   const auto begin = steady_clock::now();
-  const std::string gone = why_not([&] { store.get("never", kSoon); });
+  const std::string gone = peer_error([&] { store.get("never", kSoon); });
   EXPECT_LT(steady_clock::now() - begin, Milliseconds(5000));
   EXPECT_NE(gone.find("is gone"), std::string::npos) << gone;
   ends.join();
-  why_not([&] { store.set("a", "2"); });
+  peer_error([&] { store.set("a", "2"); });
 }
 
 // torchrun's agent, say, listens at a port of its own.
 TEST(Store, SomebodyElseAtThePortIsNoStore) {
   const Socket stranger = listen_at(0);
-  const std::string why = why_not([&] { Store("127.0.0.1", port_of(stranger), Milliseconds(200)); });
+  const std::string why = peer_error([&] { Store("127.0.0.1", port_of(stranger), Milliseconds(200)); });
   EXPECT_NE(why.find("something else listens there"), std::string::npos) << why;
 }
 
 TEST(Store, APortInUseIsNamed) {
   const StoreServer server(0);
-  const std::string why = why_not([&] { StoreServer second(server.port()); });
+  const std::string why = peer_error([&] { StoreServer second(server.port()); });
   EXPECT_NE(why.find("port " + std::to_string(server.port()) + ": cannot listen: "), std::string::npos)
       << why;
 }

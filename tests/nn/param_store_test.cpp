@@ -6,18 +6,15 @@
 #include <set>
 
 #include "rt/nn/language_model.h"
+#include "tests/support/model_harness.h"
 
 namespace rt {
 namespace {
 
 ModelSpec spec() {
-  ModelSpec s;
-  s.arch = "rwkv7";
+  ModelSpec s = testing::tiny_spec(50);
   s.layers = 4;
-  s.width = 32;
-  s.head_size = 16;
-  s.vocab = 50;
-  return s.resolve();
+  return s;
 }
 
 struct Made {

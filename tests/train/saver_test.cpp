@@ -9,6 +9,7 @@
 #include "rt/core/log.h"
 #include "rt/io/testing.h"
 #include "rt/nn/language_model.h"
+#include "tests/support/model_harness.h"
 #include "tests/support/toy_run.h"
 
 namespace rt {
@@ -19,7 +20,7 @@ using io::testing::FileOp;
 
 class SaverTest : public ::testing::Test {
  protected:
-  SaverTest() : temp_("rt-saver"), store_(Device::cpu(), {}), model_(spec(), store_.root()) {
+  SaverTest() : temp_("rt-saver"), store_(Device::cpu(), {}), model_(testing::tiny_spec(20), store_.root()) {
     log::set_level(log::Level::Off);
     store_.allocate();
     store_.initialize(Rng{1, 0});
@@ -28,15 +29,6 @@ class SaverTest : public ::testing::Test {
   ~SaverTest() override {
     io::testing::set_fault_hook({});
     log::set_level(log::Level::Info);
-  }
-  static ModelSpec spec() {
-    ModelSpec s;
-    s.arch = "rwkv7";
-    s.layers = 2;
-    s.width = 32;
-    s.head_size = 16;
-    s.vocab = 20;
-    return s.resolve();
   }
   Saver saver(bool background) {
     return {{temp_.path(), "version: 1\n", &store_, optimizer_.get(), nullptr, tokenizer_.get(), &team_, {}},
