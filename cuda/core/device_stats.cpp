@@ -111,6 +111,10 @@ DeviceInfo device_info(int index) {
   cudaDeviceProp properties{};
   RT_CUDA_CHECK(cudaGetDeviceProperties(&properties, index));
   info.name = properties.name;
+  info.uuid = "GPU";
+  for (int i = 0; i < 16; ++i)
+    info.uuid += format("{}{:02x}", i == 0 || i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
+                        static_cast<unsigned>(static_cast<unsigned char>(properties.uuid.bytes[i])));
   info.major = properties.major;
   info.minor = properties.minor;
   info.multiprocessors = properties.multiProcessorCount;

@@ -61,6 +61,10 @@ void Exchange::expect_gradients_of(const std::vector<const Parameter*>& reached)
   }
 }
 
+bool Exchange::listens(int round) const {
+  return size() > 1 && (every_round_ || round + 1 == options_.rounds);
+}
+
 TensorView Exchange::leaf(std::size_t unit) const {
   const ParamUnit& u = store_.units()[unit];
   if (!store_.sharding().shares(2)) return u.own_grad;

@@ -137,16 +137,16 @@ void MicroStepper::give(const BatchView& batch, double grad_scale, bool first, b
     at.batch.state = state.before;
     at.batch.state_after = state.after;
   }
+  const bool listens = exchange_ && (ctx_.device.kind == DeviceKind::Cpu || exchange_->listens(micro_));
+  if (exchange_ && !listens) exchange_->await_values();  // a replay does not come to the next line
   const auto work = [&] {
     const ArenaScope scope(ctx_.saved);
-    // A recording cannot call back when it is replayed.
-    forward_backward(ctx_, objective_, at, grad_scale,
-                     ctx_.device.kind == DeviceKind::Cpu ? exchange_ : nullptr);
+    forward_backward(ctx_, objective_, at, grad_scale, listens ? exchange_ : nullptr);
   };
   Kind& kind = kinds_[overwrite ? 0 : 1];
   const Key key = key_of(batch, grad_scale, at.sums.data);
-  if (should_record(kind, key)) record(kind, work);
-  if (kind.graph && kind.key == key) {
+  if (!listens && should_record(kind, key)) record(kind, work);
+  if (!listens && kind.graph && kind.key == key) {
     kind.graph->launch(ctx_.stream);
     for (Parameter* p : kind.reached) p->has_grad = true;
   } else {

@@ -12,6 +12,7 @@
 #include "rt/train/machine.h"
 #include "rt/train/micro_step.h"
 #include "rt/train/run_loader.h"
+#include "rt/train/team.h"
 #include "rt/train/update.h"
 
 namespace rt {
@@ -104,7 +105,7 @@ Plan dry_plan(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
   plan.grad_pool = train.grads().high_water();
   plan.device = device;
   plan.batches = stepper.device_bytes() + update.device_bytes();
-  if (exchange) plan.exchange = exchange->device_bytes();
+  if (exchange) plan.exchange = exchange->device_bytes() + Team::device_bytes(device, sharding.world);
   if (device.kind == DeviceKind::Cpu)  // the prefetch ring: ids, targets, resets
     plan.batches += 6 * static_cast<std::size_t>(micro * config.data.seq_len) * 9;
   plan.saved_peak = by_name(train.saved().peak());

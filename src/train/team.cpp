@@ -1,7 +1,9 @@
 #include "rt/train/team.h"
 
+#include "rt/core/device_stats.h"
 #include "rt/core/error.h"
 #include "rt/core/log.h"
+#include "rt/dist/nccl.h"
 
 namespace rt {
 namespace {
@@ -51,22 +53,51 @@ std::vector<std::string> Team::gather(const std::string& what, const std::string
 
 void Team::connect(dist::Facts same, Device device) {
   if (size() == 1) return;
-  if (device.kind != DeviceKind::Cpu) {
-    fail(Exit::Config,
-         "this is rank {} of {} (from {}), but this version trains on one GPU. Start one process, or set "
-         "device: cpu.",
-         rank(), size(), launch_.source);
-  }
+  const bool gpus = device.kind == DeviceKind::Cuda;
   same["build"] = build_;
-  session_->join(same);
-  dist::GlooOptions options;
+  same["device"] = gpus ? "cuda" : "cpu";
+  dist::Facts different;
+  if (gpus && cuda::device_info) different["GPU"] = cuda::device_info(device.index).uuid;
+  session_->join(same, different);
   // A peer that is late or lost is the watch's to name.
-  options.timeout = std::chrono::hours(24);
-  options.prefix = "gloo/data";
-  data_ = watched(dist::gloo_communicator(session_->store(), rank(), size(), options), session_->watch());
-  options.prefix = "gloo/control";
-  control_ = watched(dist::gloo_communicator(session_->store(), rank(), size(), options), session_->watch());
+  constexpr dist::Milliseconds kNever = std::chrono::hours(24);
+  const auto gloo = [&](const char* prefix) {
+    dist::GlooOptions options;
+    options.timeout = kNever;
+    options.prefix = prefix;
+    return dist::gloo_communicator(session_->store(), rank(), size(), options);
+  };
+  const auto nccl = [&] {
+    dist::NcclOptions options;
+    options.timeout = kNever;
+    return dist::nccl_communicator(session_->store(), rank(), size(), device, options);
+  };
+  data_ = watched(gpus ? nccl() : gloo("gloo/data"), session_->watch());
+  control_ = watched(gloo("gloo/control"), session_->watch());
   log::info("dist", "{} processes, from {}", size(), launch_.source);
+}
+
+Device Team::device(Device first) const {
+  if (first.kind == DeviceKind::Cpu || launch_.local_world == 1) return first;
+  if (first.index != 0) {
+    fail(Exit::Config,
+         "device: {} is one GPU, but this is one of {} processes of this machine (from {}). Set device: cuda, "
+         "and each takes its own.",
+         to_string(first), launch_.local_world, launch_.source);
+  }
+  const int gpus = cuda_device_count();
+  if (gpus == 1) return first;  // the one that its launcher shows it; were it everyone's, connect() would see
+  if (launch_.local_rank >= gpus) {
+    fail(Exit::Config,
+         "rank {} is process {} of this machine (from {}), which has {} GPUs. Start one process per GPU, or set "
+         "device: cpu.",
+         rank(), launch_.local_rank, launch_.source, gpus);
+  }
+  return Device::cuda(launch_.local_rank);
+}
+
+std::size_t Team::device_bytes(Device device, int processes) {
+  return device.kind == DeviceKind::Cuda && processes > 1 ? dist::NcclOptions().staging : 0;
 }
 
 void Team::enter(std::string_view phase, std::chrono::minutes allowed) {

@@ -59,10 +59,12 @@ Trainer::Trainer(RunConfig config, std::unique_ptr<Team> team)
       team_(team ? std::move(team) : std::make_unique<Team>()),
       dir_(config_.run.dir) {
   if (config_.threads) set_num_threads(static_cast<int>(*config_.threads));
+  config_text_ = config_.dump();
+  device_ = team_->device(run_device(config_));
+  config_.device = device_;
   if (!team_->leads()) config_.log.console = config::Console::Quiet;
   console_ = std::make_unique<Console>(config_.log.console);
   team_->lead("run directory", [&] { open_run_directory(); });
-  device_ = run_device(config_);
   const auto open_data = [&] { corpus_ = std::make_unique<Corpus>(config_, dir_ / "data"); };
   team_->enter("data", std::chrono::hours(2));  // which may have to be made
   team_->lead("data", open_data, open_data);
@@ -91,7 +93,7 @@ Trainer::Trainer(RunConfig config, std::unique_ptr<Team> team)
   build_model();
   start_or_resume();
   // Not before a changed config has been accepted.
-  if (team_->leads()) io::atomic_write(dir_ / "config.yaml", config_.dump());
+  if (team_->leads()) io::atomic_write(dir_ / "config.yaml", config_text_);
   started_ = last_save_ = last_report_ = std::chrono::steady_clock::now();
   reported_tokens_ = progress_.tokens;
   team_->ready();
@@ -101,6 +103,7 @@ Trainer::Trainer(RunConfig config, std::unique_ptr<Team> team)
 void Trainer::connect() {
   if (team_->size() == 1) return;
   RunConfig shared = config_;
+  shared.device = {};  // each has its own
   shared.dist = {};
   shared.threads = {};
   shared.log = {};
@@ -197,7 +200,7 @@ void Trainer::build_training(const Rng& root) {
   stepper_ = std::make_unique<MicroStepper>(workspace_->ctx(), *objective_, *store_, !std::getenv("RT_SYNC"),
                                             most_sequences, carried_.get(), exchange_.get());
   const config::CheckpointKeep& keep = config_.checkpoint.keep;
-  Saver::Source source{dir_ / "checkpoints", config_.dump(),        store_.get(), optimizer_.get(),
+  Saver::Source source{dir_ / "checkpoints", config_text_,          store_.get(), optimizer_.get(),
                        carried_.get(),       &corpus_->tokenizer(), team_.get(),  {}};
   source.keep.last = static_cast<std::size_t>(keep.last);
   source.keep.every_steps = static_cast<std::uint64_t>(keep.every_steps.value_or(0));

@@ -26,6 +26,7 @@ struct DeviceRates {
 
 struct DeviceInfo {
   std::string name;          // "NVIDIA H200"
+  std::string uuid;          // "GPU-8f2c...": of this one, in all the world
   int major = 0, minor = 0;  // compute capability
   int multiprocessors = 0;
   std::string driver, runtime;  // versions of CUDA: what the driver supports, what this build uses

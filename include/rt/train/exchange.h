@@ -30,6 +30,9 @@ class Exchange {
 
   // The gradients of a round are written, not added to those of the round before.
   bool overwrites(int round) const { return round == 0 || every_round_; }
+  // Sums are taken while backward of this round goes on, so that it has to say how far it is. Else backward
+  // may be a replay, after await_values().
+  bool listens(int round) const;
   // Before a round's backward; and when it is done, or there was none to do.
   void begin_round(int round);
   void end_round(bool had_work);

@@ -31,7 +31,7 @@ class MicroStepper {
  public:
   // `sequences`: the most whose losses are kept, those of an optimizer step. A dry run of ctx counts memory.
   // `carried`: the state that sequences start from and leave; null: from none. `exchange`: learns of
-  // gradients as they become complete, except of those that a replay computes.
+  // gradients as they become complete; where it listens, nothing is recorded or replayed.
   MicroStepper(ExecContext& ctx, Objective& objective, ParamStore& store, bool graphs, std::int64_t sequences,
                CarriedState* carried = nullptr, Exchange* exchange = nullptr);
   // Gives one micro-step to the device, which it waits for no more than BatchFeed does; `batch` is then free

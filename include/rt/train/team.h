@@ -36,8 +36,14 @@ class Team {
   // from any thread.
   std::vector<std::string> gather(const std::string& what, const std::string& text);
 
-  // Expects all to agree in `same`, then sets up collectives. Throws in all alike.
+  // Where this process trains, when one alone would on `first`: each of a machine's has a GPU of its own.
+  // Exit::Config when there are too few.
+  Device device(Device first) const;
+  // Expects all to agree in `same`, and to have a GPU each, then sets up collectives: NCCL between GPUs, Gloo
+  // between CPUs. Throws in all alike.
   void connect(dist::Facts same, Device device);
+  // Of the device, by connect().
+  static std::size_t device_bytes(Device device, int processes);
   // Of tensors on the device; and a second one, of the host, for decisions and checkpoints, which what
   // trains does not hold up.
   dist::Communicator& data() { return *data_; }

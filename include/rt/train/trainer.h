@@ -89,7 +89,8 @@ class Trainer {
   double elapsed() const;
   void pause(std::chrono::steady_clock::time_point begin);  // the time since `begin` was not training
 
-  RunConfig config_;
+  RunConfig config_;  // as asked for; its device is this process' own
+  std::string config_text_;
   std::unique_ptr<Team> team_;
   Device device_;
   std::filesystem::path dir_;

@@ -1,0 +1,82 @@
+// Several processes with a GPU each, as far as a machine without one can tell: the kernels are emulated, and NCCL is
+// a library whose ranks are processes (tests/cuda/nccl/process_nccl.cpp).
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/apps/cluster_runs.h"
+
+namespace rt::apps_test {
+namespace {
+
+class GpuClusterDist : public ClusterProgram {
+ protected:
+  void SetUp() override {
+#ifdef RT_PROCESS_NCCL
+    setenv("RT_NCCL_LIBRARY", RT_PROCESS_NCCL, 1);
+#else
+    GTEST_SKIP() << "built without the emulation of kernels";
+#endif
+  }
+  void TearDown() override { unsetenv("RT_NCCL_LIBRARY"); }
+
+  void expect_run(const std::string& name, int processes, const Words& settings) {
+    Words all = {"device=cuda",  "model.layers=2",    "batch.global_tokens=256", "batch.micro_sequences=1",
+                 "budget.steps=4", "eval.every=2steps"};
+    all.insert(all.end(), settings.begin(), settings.end());
+    const Outcome outcome = run(train(name, processes, all, "rwkv-train-emulated"));
+    EXPECT_EQ(outcome.status, 0) << outcome.out << outcome.err;
+  }
+};
+
+TEST_F(GpuClusterDist, WorldsAndStagesOfZeroComeToTheSameBits) {
+  for (const std::string compute : {"bf16", "f32"}) {
+    const Words settings = {"run.deterministic=true", "precision.compute=" + compute};
+    expect_run("alone-" + compute, 1, settings);
+    const std::string want = state("alone-" + compute, 4);
+    ASSERT_FALSE(want.empty());
+    for (const int world : {2, 4}) {
+      for (const int zero : {0, 1, 2, 3}) {
+        if (world == 4 && zero != 3) continue;
+        Words own = settings;
+        own.push_back("parallel.zero=" + std::to_string(zero));
+        const std::string name = compute + std::to_string(world) + std::to_string(zero);
+        expect_run(name, world, own);
+        EXPECT_TRUE(state(name, 4) == want) << name;
+        EXPECT_EQ(evaluations(name), evaluations("alone-" + compute)) << name;
+      }
+    }
+  }
+}
+
+// Sums in one round of two, so that the other is recorded and replayed.
+TEST_F(GpuClusterDist, LossesAgreeWithoutTheFixedOrderToo) {
+  const Words settings = {"precision.compute=f32", "batch.micro_sequences=2"};
+  expect_run("alone", 1, settings);
+  const std::vector<double> want = losses("alone");
+  ASSERT_EQ(want.size(), 4U);
+  for (const int zero : {0, 1}) {
+    Words own = settings;
+    own.push_back("parallel.zero=" + std::to_string(zero));
+    const std::string name = "two" + std::to_string(zero);
+    expect_run(name, 2, own);
+    const std::vector<double> found = losses(name);
+    ASSERT_EQ(found.size(), want.size());
+    for (std::size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(found[i], want[i], 1e-5 * want[i]) << name << i;
+  }
+}
+
+TEST_F(GpuClusterDist, ACheckpointOfFourIsReadByTwo) {
+  const Words settings = {"run.deterministic=true", "parallel.zero=2"};
+  expect_run("whole", 1, settings);
+  Words half = settings;
+  half.emplace_back("budget.steps=2");
+  expect_run("moved", 4, half);
+  Words rest = settings;
+  rest.emplace_back("checkpoint.allow_change=[budget]");
+  expect_run("moved", 2, rest);
+  EXPECT_TRUE(state("moved", 4) == state("whole", 4));
+}
+
+}  // namespace
+}  // namespace rt::apps_test
