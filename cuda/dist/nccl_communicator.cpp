@@ -143,4 +143,6 @@ std::unique_ptr<Communicator> nccl_communicator(Store& store, int rank, int size
   return std::make_unique<NcclCommunicator>(store, rank, size, device, options);
 }
 
+std::string nccl_version() { return nccl::version_text(nccl::load().version); }
+
 }  // namespace rt::dist

@@ -69,9 +69,14 @@ Addresses& addresses() {
   return *all;
 }
 
+int device_count() noexcept {
+  static const char* const said = std::getenv("RT_EMULATED_DEVICES");
+  return said ? std::atoi(said) : 1;
+}
+
 // Contents start as 0xff, which is NaN in every floating format: a read before a write shows.
 void* alloc(int index, std::size_t bytes, void*) {
-  RT_CHECK(index == 0, "emulated cuda: device {} of 1", index);
+  RT_CHECK(index >= 0 && index < device_count(), "emulated cuda: device {} of {}", index, device_count());
   const std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
   void* ptr = std::aligned_alloc(kAlignment, rounded);
   if (!ptr) fail(Exit::Memory, "emulated cuda: cannot allocate {} bytes", bytes);
@@ -181,7 +186,7 @@ bool event_query(void* event) {
 }
 
 constexpr DeviceApi kApi = {
-    .count = []() noexcept { return 1; },
+    .count = device_count,
     .alloc = alloc,
     .free = free,
     .copy = copy,

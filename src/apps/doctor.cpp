@@ -1,5 +1,4 @@
 // rwkv doctor: what a run will meet on this machine, or, started by a launcher, on all of them.
-#include <dlfcn.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include "rt/core/device_stats.h"
 #include "rt/core/parallel.h"
 #include "rt/dist/communicator.h"
+#include "rt/dist/nccl.h"
 #include "rt/dist/session.h"
 #include "rt/io/file.h"
 #include "rt/ops/gemm_rate.h"
@@ -103,15 +103,10 @@ void look_at_gpus(Report& report) {
 }
 
 void look_at_nccl(Report& report) {
-  if (cuda_device_count() < 2) return;
-  const char* const own = std::getenv("RT_NCCL_LIBRARY");
-  void* const library = dlopen(own ? own : "libnccl.so.2", RTLD_NOW | RTLD_LOCAL);
-  if (!library) return report.warn("nccl", std::string(dlerror()) + ": several GPUs need libnccl2");
-  using GetVersion = int (*)(int*);
-  int version = 0;
-  if (const auto get = reinterpret_cast<GetVersion>(dlsym(library, "ncclGetVersion"))) get(&version);
-  report.ok("nccl", format("version {}", version));
-  dlclose(library);
+  if (cuda_device_count() == 0) return;
+  try {
+    report.ok("nccl", "version " + dist::nccl_version());
+  } catch (const Error& e) { report.warn("nccl", e.what()); }
 }
 
 // Written through to the disk, as a checkpoint is.

@@ -54,8 +54,16 @@ dist::SessionOptions session_options(const RunConfig& run) {
   return options;
 }
 
+// One process per GPU that is seen here, unless the run says which it takes or how many there are.
+int processes_for_gpus(const RunConfig& run) {
+  const int gpus = cuda_device_count();
+  if (gpus < 2 || run.device || run.dist.rank || run.dist.world) return 0;
+  return dist::detect_launch(dist::process_environment(), launch_options(run.dist)).source == "alone" ? gpus
+                                                                                                      : 0;
+}
+
 int processes_to_start(const RunConfig& run, std::int64_t nproc) {
-  if (nproc == 0) return 0;
+  if (nproc == 0) return processes_for_gpus(run);
   if (nproc > kMostProcesses)
     fail(Exit::Config, "--nproc: {} processes on one machine are too many. Use {} or fewer.", nproc,
          kMostProcesses);

@@ -78,5 +78,35 @@ TEST_F(GpuClusterDist, ACheckpointOfFourIsReadByTwo) {
   EXPECT_TRUE(state("moved", 4) == state("whole", 4));
 }
 
+// Without --nproc, where the device is left to the program.
+TEST_F(GpuClusterDist, EachGpuOfAMachineGetsAProcess) {
+  const Words words = {"rwkv-train-emulated", config("all"), "--set", "budget.steps=2"};
+  setenv("RT_EMULATED_DEVICES", "2", 1);
+  const Outcome two = run(words);
+  unsetenv("RT_EMULATED_DEVICES");
+  EXPECT_EQ(two.status, 0) << two.out << two.err;
+  EXPECT_NE(two.out.find("2 processes, from rwkv-train --nproc"), std::string::npos) << two.out;
+  EXPECT_NE(slurp(run_dir("all") / "config.yaml").find("device: auto"), std::string::npos);
+
+  Words named = words;
+  named[1] = config("named");
+  setenv("RT_EMULATED_DEVICES", "2", 1);
+  named.insert(named.end(), {"--set", "device=cuda:1"});
+  const Outcome one = run(named);
+  EXPECT_EQ(one.status, 0) << one.err;
+  EXPECT_EQ(one.out.find("processes"), std::string::npos) << one.out;
+  named.insert(named.end(), {"--nproc", "2"});
+  const Outcome both = run(named);
+  EXPECT_EQ(both.status, 2);
+  EXPECT_NE((both.out + both.err).find("device: cuda:1 is one GPU, but this is one of 2 processes"), std::string::npos)
+      << both.out << both.err;
+  named.back() = "3";
+  named[5] = "device=cuda";
+  const Outcome three = run(named);
+  unsetenv("RT_EMULATED_DEVICES");
+  EXPECT_EQ(three.status, 2);
+  EXPECT_NE((three.out + three.err).find("has 2 GPUs"), std::string::npos) << three.out << three.err;
+}
+
 }  // namespace
 }  // namespace rt::apps_test

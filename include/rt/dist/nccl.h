@@ -48,4 +48,7 @@ struct NcclOptions {
 std::unique_ptr<Communicator> nccl_communicator(Store& store, int rank, int size, Device device,
                                                 const NcclOptions& options = {});
 
+// "2.28.9": of the library that would be used. Exit::Config when there is none.
+std::string nccl_version();
+
 }  // namespace rt::dist
