@@ -16,7 +16,7 @@ void ModelOptions::declare(Options& options) {
 
 std::unique_ptr<LoadedModel> ModelOptions::load() const {
   use_threads(threads);
-  auto loaded = load_model(checkpoint, impl(), compute());
+  auto loaded = load_model(checkpoint, impl(), compute(), false, parse_device(device));
   if (tokenizer) loaded->tokenizer = open_tokenizer(*tokenizer);
   const std::int64_t vocab = loaded->model->spec().vocab;
   if (loaded->tokenizer && loaded->tokenizer->vocab_size() > vocab) {

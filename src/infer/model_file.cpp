@@ -106,13 +106,14 @@ ParamStore::Types param_types(Impl impl, DType compute) {
   return {DType::F32, compute};
 }
 
-std::unique_ptr<LoadedModel> load_model(const fs::path& path, Impl impl, DType compute, bool gradients) {
+std::unique_ptr<LoadedModel> load_model(const fs::path& path, Impl impl, DType compute, bool gradients,
+                                        std::optional<Device> device) {
   const fs::path file = find_weights(path);
   if (file.filename() == "model.safetensors" && fs::exists(file.parent_path() / "manifest.json")) {
     io::verify_checkpoint(file.parent_path());
   }
   const io::TensorArchive archive = io::open_archive(file);
-  auto loaded = std::make_unique<LoadedModel>(device_of(impl), param_types(impl, compute));
+  auto loaded = std::make_unique<LoadedModel>(device.value_or(device_of(impl)), param_types(impl, compute));
   loaded->file = file;
   const ModelSpec spec = spec_from_archive(archive);
   loaded->model = std::make_unique<LanguageModel>(spec, loaded->store.root());

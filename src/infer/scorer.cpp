@@ -47,10 +47,10 @@ std::size_t Scorer::bytes(const LanguageModel& model, Impl impl, DType compute, 
   std::size_t states = 0;
   for (const StateField& field : model.state_fields(rows)) {
     Tensor& tensor = state.emplace_back();
-    tensor.view = untouchable(field.shape, field.dtype(impl, compute), device_of(impl));
+    tensor.view = untouchable(field.shape, field.dtype(impl, compute), model.device());
     states += tensor.view.nbytes();
   }
-  Workspace dry(device_of(impl), impl);
+  Workspace dry(model.device(), impl);
   scorer.measure(dry, rows, kChunk, state);
   return dry.saved().high_water() + dry.scratch().high_water() + 2 * states;  // contexts' and rows'
 }
@@ -170,7 +170,7 @@ void Scorer::score_rows(std::span<const ScoreRequest> requests, std::span<const 
 Scorer::State Scorer::empty_state(std::int64_t rows) const {
   State state;
   for (const StateField& field : model_.state_fields(rows))
-    state.emplace_back(field.shape, field.dtype(impl_, compute_), device_of(impl_));
+    state.emplace_back(field.shape, field.dtype(impl_, compute_), model_.device());
   return state;
 }
 
@@ -184,14 +184,14 @@ void Scorer::measure(Workspace& workspace, std::int64_t rows, std::int64_t T, St
 
 void Scorer::read(const Piece& piece, State& state, bool greedy, std::span<Score> rows) {
   if (!planned_.contains({piece.rows, piece.T})) {
-    Workspace dry(device_of(impl_), impl_);
+    Workspace dry(model_.device(), impl_);
     measure(dry, piece.rows, piece.T, state);
     const std::size_t saved = dry.saved().high_water(), scratch = dry.scratch().high_water();
     const std::size_t had_saved = workspace_ ? workspace_->saved().capacity() : 0;
     const std::size_t had_scratch = workspace_ ? workspace_->scratch().capacity() : 0;
     if (saved > had_saved || scratch > had_scratch) {
       workspace_.reset();
-      workspace_ = std::make_unique<Workspace>(device_of(impl_), impl_, std::max(saved, had_saved),
+      workspace_ = std::make_unique<Workspace>(model_.device(), impl_, std::max(saved, had_saved),
                                                std::max(scratch, had_scratch), 0);
     }
     planned_.insert({piece.rows, piece.T});

@@ -10,19 +10,19 @@ namespace rt {
 Session::Session(const LanguageModel& model, Impl impl, DType compute, std::int64_t prompt_chunk)
     : model_(model), chunk_(prompt_chunk), fields_(model.state_fields(1)) {
   for (const StateField& field : fields_)
-    state_.emplace_back(field.shape, field.dtype(impl, compute), device_of(impl));
+    state_.emplace_back(field.shape, field.dtype(impl, compute), model.device());
   logits_.resize(static_cast<std::size_t>(model.spec().vocab));
   host_row_.resize(logits_.size() * sizeof(double));
   std::size_t saved = 0, scratch = 0;
   const std::vector<std::int32_t> tokens(static_cast<std::size_t>(chunk_));
   for (const std::size_t n : {std::size_t{1}, tokens.size()}) {
-    Workspace plan(device_of(impl), impl);
+    Workspace plan(model.device(), impl);
     forward(plan.ctx(), std::span(tokens).first(n));
     saved = std::max(saved, plan.saved().high_water());
     scratch = std::max(scratch, plan.scratch().high_water());
   }
   position_ = 0;
-  workspace_ = std::make_unique<Workspace>(device_of(impl), impl, saved, scratch, 0);
+  workspace_ = std::make_unique<Workspace>(model.device(), impl, saved, scratch, 0);
 }
 
 void Session::reset() {

@@ -35,8 +35,9 @@ struct LoadedModel {
 // run directory (its newest good checkpoint).
 std::filesystem::path find_weights(const std::filesystem::path& path);
 
+// `device`: where to; empty: the first of what `impl` runs on.
 std::unique_ptr<LoadedModel> load_model(const std::filesystem::path& path, Impl impl, DType compute,
-                                        bool gradients = false);
+                                        bool gradients = false, std::optional<Device> device = {});
 
 // Master and compute types of an implementation: f64 throughout for Ref, else f32 masters.
 ParamStore::Types param_types(Impl impl, DType compute);

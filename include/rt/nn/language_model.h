@@ -31,6 +31,7 @@ class LanguageModel {
   Out forward(Tape& tape, const In& in) const;
   Var logits(Tape& tape, Var hidden) const;  // (B, T, V)
   Parameter& head() const { return *head_; }
+  Device device() const { return head_->value.device; }  // where its weights are
 
   // Layer by layer; a field's name is "<layer>.<field>".
   std::vector<StateField> state_fields(std::int64_t batch) const;
