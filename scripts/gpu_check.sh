@@ -42,22 +42,35 @@ driver=$(nvidia-smi --query-gpu=driver_version --format=csv,noheader | head -n 1
 commit=$("$tree/bin/rwkv" --version | awk '/^commit/ {print $2}')
 slug=$(tr -cs 'A-Za-z0-9' '-' <<<"$device" | sed 's/-*$//')
 out=${out:-$root/experiments/gpu/$(date -u +%Y-%m-%d)-$slug}
-mkdir -p "$out"
+rows=$out/rows
+rm -rf "$rows"
+mkdir -p "$rows"
 report=$out/report.md
-failed=0 passed=0
-rows=()
+steps=0
 deadline=$((SECONDS + 460)) # of all steps together; writing the report takes no time
 
 # step NAME SECONDS COMMAND...: one line of the report; its output is NAME.log.
 step() {
-  local name=$1 limit=$2 begin=$SECONDS status=0 left=$((deadline - SECONDS))
-  shift 2
+  steps=$((steps + 1))
+  take "$steps" "$@"
+}
+# The same for what is not timed: up to eight at once. `meet` waits for all.
+beside() {
+  steps=$((steps + 1))
+  while [ "$(jobs -rp | wc -l)" -ge 8 ]; do wait -n; done
+  take "$steps" "$@" &
+}
+meet() { wait; }
+
+take() {
+  local number=$1 name=$2 limit=$3 begin=$SECONDS status=0 left=$((deadline - SECONDS))
+  shift 3
   [ "$limit" -le "$left" ] || limit=$((left > 1 ? left : 1))
   timeout "$limit" "$@" >"$out/$name.log" 2>&1 || status=$?
   local took=$((SECONDS - begin)) verdict=ok
   if [ "$status" = 124 ]; then verdict="out of time (${limit} s)"; elif [ "$status" != 0 ]; then verdict="FAILED ($status)"; fi
-  if [ "$status" = 0 ]; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
-  rows+=("| $name | $verdict | ${took} s | \`${*//$root\//}\` |")
+  # shellcheck disable=SC2016  # backquotes are markdown
+  printf '| %s | %s | %s s | `%s` |\n' "$name" "$verdict" "$took" "${*//$root\//}" >"$rows/$(printf %03d "$number")"
   printf '[gpu_check] %-28s %s, %d s\n' "$name" "$verdict" "$took"
   [ "$status" = 0 ] || tail -n 15 "$out/$name.log"
 }
@@ -65,17 +78,18 @@ step() {
 rwkv=$tree/bin/rwkv
 export RT_TEST_IMPL=cuda
 suites='*.MatchesReference*:*.DryRunIsExact:*.BitsDoNotMove:*.GradModes:*.SequenceSplit:*.Causality:Wkv7.LargerShapes*:Wkv7Chunk.*'
-step tests_ops 120 "$tree/tests/test_ops_gpu" --gtest_filter="$suites"
-step tests_cuda 60 "$tree/tests/test_cuda_gpu"
-step tests_train 60 "$tree/tests/test_train_gpu" --gtest_filter='Resume.*:MicroStepper.*:RunAhead.*'
+beside tests_ops 240 "$tree/tests/test_ops_gpu" --gtest_filter="$suites"
+beside tests_cuda 120 "$tree/tests/test_cuda_gpu"
+beside tests_train 120 "$tree/tests/test_train_gpu" --gtest_filter='Resume.*:MicroStepper.*:RunAhead.*:CarriedState.*'
 for golden in "$root"/tests/golden/ops/*.safetensors "$root"/tests/golden/train/*.safetensors "$root"/tests/golden/models/*/; do
   name=$(basename "${golden%.safetensors}")
   for precision in f32 bf16; do
     # As in tests/CMakeLists.txt: training is judged in f32, and one model is no bf16 model.
     case $golden in */train/* | *rwkv7_fp32*) [ $precision = f32 ] || continue ;; esac
-    step "verify_${name}_$precision" 60 "$rwkv" verify "$golden" --impl cuda --precision $precision
+    beside "verify_${name}_$precision" 60 "$rwkv" verify "$golden" --impl cuda --precision $precision
   done
 done
+meet
 step curve 60 bash "$root/scripts/gpu_curve.sh" "$tree/bin/rwkv-train" "$root/configs/quickstart.yaml" "$out/curve"
 
 if [ -z "$quick" ]; then
@@ -90,21 +104,25 @@ fi
 if command -v compute-sanitizer >/dev/null; then
   # The op suites, not `bench kernels`: its yardsticks are large products, which take minutes with every access looked at.
   ops=$("$tree/tests/test_ops_gpu" --gtest_list_tests --gtest_filter='*.MatchesReference' | sed -n 's/^\([A-Za-z0-9]*\)\.$/\1/p')
-  step memcheck 60 compute-sanitizer --tool memcheck --error-exitcode 9 "$tree/tests/test_ops_gpu" --gtest_filter='*.MatchesReference'
   for op in $ops; do
-    step "racecheck_$op" 30 compute-sanitizer --tool racecheck --error-exitcode 9 "$tree/tests/test_ops_gpu" \
+    beside "memcheck_$op" 90 compute-sanitizer --tool memcheck --error-exitcode 9 "$tree/tests/test_ops_gpu" \
+      --gtest_filter="$op.MatchesReference"
+    beside "racecheck_$op" 90 compute-sanitizer --tool racecheck --error-exitcode 9 "$tree/tests/test_ops_gpu" \
       --gtest_filter="$op.MatchesReference"
   done
+  meet
 else
-  rows+=("| memcheck, racecheck | not run: no compute-sanitizer on PATH | | |")
+  echo "| memcheck, racecheck | not run: no compute-sanitizer on PATH | | |" >"$rows/999"
 fi
+passed=$(cat "$rows"/* | grep -c '| ok |') failed=$(cat "$rows"/* | grep -c '| FAILED\|| out of time')
 
 # shellcheck disable=SC2016  # backquotes are markdown
 {
   printf '# %s\n\n%s, driver %s, commit %s, `%s`\n\n' "$device" "$(date -u +%Y-%m-%d)" "$driver" "$commit" \
     "bash scripts/gpu_check.sh"
   printf '%d passed, %d failed.\n\n| check | result | time | command |\n|---|---|---|---|\n' "$passed" "$failed"
-  printf '%s\n' "${rows[@]}"
+  cat "$rows"/*
+  rm -r "$rows"
   for log in "$out"/bench_*.log; do
     [ -e "$log" ] && printf '\n## %s\n```\n%s\n```\n' "$(basename "${log%.log}")" "$(cat "$log")"
   done

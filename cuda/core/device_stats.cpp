@@ -5,6 +5,7 @@
 #include <nvtx3/nvToolsExt.h>
 
 #include <array>
+#include <cstdio>
 #include <string>
 
 #include "cuda/core/check.h"
@@ -74,6 +75,17 @@ std::string version(int number) {
   return std::to_string(number / 1000) + "." + std::to_string(number % 1000 / 10);
 }
 
+std::string uuid_text(const cudaUUID_t& id) {
+  std::string text = "GPU";
+  for (int i = 0; i < 16; ++i) {
+    char hex[8];
+    const bool begins = i == 0 || i == 4 || i == 6 || i == 8 || i == 10;
+    std::snprintf(hex, sizeof hex, "%s%02x", begins ? "-" : "", static_cast<unsigned char>(id.bytes[i]));
+    text += hex;
+  }
+  return text;
+}
+
 int attribute(cudaDeviceAttr which, int index) {
   int value = 0;
   RT_CUDA_CHECK(cudaDeviceGetAttribute(&value, which, index));
@@ -111,10 +123,7 @@ DeviceInfo device_info(int index) {
   cudaDeviceProp properties{};
   RT_CUDA_CHECK(cudaGetDeviceProperties(&properties, index));
   info.name = properties.name;
-  info.uuid = "GPU";
-  for (int i = 0; i < 16; ++i)
-    info.uuid += format("{}{:02x}", i == 0 || i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
-                        static_cast<unsigned>(static_cast<unsigned char>(properties.uuid.bytes[i])));
+  info.uuid = uuid_text(properties.uuid);
   info.major = properties.major;
   info.minor = properties.minor;
   info.multiprocessors = properties.multiProcessorCount;
