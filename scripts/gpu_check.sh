@@ -99,6 +99,9 @@ if [ -z "$quick" ]; then
   step bench_step_512 40 "$rwkv" bench step --device cuda --steps 10 --json "$out/step_512.json"
   step bench_step_4096 40 "$rwkv" bench step --device cuda --seq-len 4096 --steps 10 --json "$out/step_4096.json"
   step bench_step_1.5b 60 "$rwkv" bench step --device cuda --preset 1.5b --seq-len 4096 --steps 5 --json "$out/step_1.5b.json"
+  # As such a model is trained: half a million tokens a step.
+  step bench_step_1.5b_512k 90 "$rwkv" bench step --device cuda --preset 1.5b --seq-len 4096 --accumulate 16 --steps 1 \
+    --json "$out/step_1.5b_512k.json"
 fi
 
 if command -v compute-sanitizer >/dev/null; then
@@ -130,7 +133,7 @@ passed=$(cat "$rows"/* | grep -c '| ok |') failed=$(cat "$rows"/* | grep -c '| F
 {
   printf '{\n  "device": "%s",\n  "driver": "%s",\n  "commit": "%s",\n  "passed": %d,\n  "failed": %d' \
     "$device" "$driver" "$commit" "$passed" "$failed"
-  for json in "$out"/{kernels,wkv7_h64,wkv7_long,step_512,step_4096,step_1.5b}.json; do
+  for json in "$out"/{kernels,wkv7_h64,wkv7_long,step_512,step_4096,step_1.5b,step_1.5b_512k}.json; do
     [ -e "$json" ] && printf ',\n  "%s": %s' "$(basename "${json%.json}")" "$(cat "$json")"
   done
   printf '\n}\n'

@@ -18,7 +18,7 @@ namespace {
 struct StepOptions {
   std::string preset = "large", device = "auto", precision;
   std::int64_t layers = 0, width = 0, vocab = 0;  // 0: the preset's
-  std::int64_t head_size = 64, seq_len = 512, micro = 0, steps = 3, threads = 0;
+  std::int64_t head_size = 64, seq_len = 512, micro = 0, accumulate = 1, steps = 3, threads = 0;
   bool recompute = false;
   std::optional<std::string> json;
 
@@ -27,8 +27,8 @@ struct StepOptions {
     if (layers == 0) layers = small ? 6 : huge ? 24 : 12;
     if (width == 0) width = small ? 256 : huge ? 2048 : 768;
     if (vocab == 0) vocab = small ? 256 : 65536;
-    if (steps < 1 || seq_len < 1) {
-      fail(Exit::Config, "rwkv bench step: --steps and --seq-len must be at least 1.");
+    if (steps < 1 || seq_len < 1 || accumulate < 1) {
+      fail(Exit::Config, "rwkv bench step: --steps, --seq-len and --accumulate must be at least 1.");
     }
     if (!precision.empty() && precision != "f32" && precision != "bf16") {
       fail(Exit::Config, "rwkv bench step: --precision: \"{}\" is not one of f32|bf16.", precision);
@@ -47,7 +47,7 @@ RunConfig run_config(const StepOptions& o) {
   if (!o.precision.empty()) config.precision.compute = o.precision == "bf16" ? DType::BF16 : DType::F32;
   config.data.seq_len = o.seq_len;
   config.batch.micro_sequences = o.micro;
-  config.batch.global_tokens = o.micro * o.seq_len;
+  config.batch.global_tokens = o.accumulate * o.micro * o.seq_len;
   config.budget.steps = o.steps;
   config.parallel.recompute = o.recompute ? config::Recompute::Block : config::Recompute::None;
   return config;
@@ -105,7 +105,7 @@ class StepBench {
     store_.allocate();
     store_.initialize(Rng{1, 0});
     optimizer_ = std::make_unique<AdamW>(store_, AdamWOptions{});
-    stepper_ = std::make_unique<MicroStepper>(workspace_.ctx(), objective_, store_, true, o.micro);
+    stepper_ = std::make_unique<MicroStepper>(workspace_.ctx(), objective_, store_, true, o.accumulate * o.micro);
     update_ = std::make_unique<Update>(workspace_.ctx(), store_, *optimizer_, kClip);
     scalars_ = Tensor({static_cast<std::int64_t>(sizeof(StepScalars))}, DType::U8, plan.device);
   }
@@ -113,12 +113,14 @@ class StepBench {
   // `count` optimizer steps as the Trainer takes them between two looks at the loss. Returns their seconds.
   double whole_steps(std::uint64_t first, std::int64_t count) {
     std::vector<data::Batch> batches;
-    for (std::int64_t i = 0; i < count; ++i)
-      batches.push_back(random_batch(options_, first + static_cast<std::uint64_t>(i)));
-    const double begin = now_seconds();
-    for (std::size_t i = 0; i < batches.size(); ++i) {
-      stepper_->give(view_of(batches[i]), 1.0 / static_cast<double>(options_.micro * options_.seq_len), true);
-      update_->give(kRate, first + i + 1, {.mine = stepper_->take_losses()});
+    const std::int64_t each = options_.accumulate;
+    for (std::int64_t i = 0; i < count * each; ++i)
+      batches.push_back(random_batch(options_, (first + 1) * 1000 + static_cast<std::uint64_t>(i)));
+    const double begin = now_seconds(), scale = 1.0 / static_cast<double>(each * options_.micro * options_.seq_len);
+    for (std::int64_t i = 0; i < count; ++i) {
+      for (std::int64_t k = 0; k < each; ++k)
+        stepper_->give(view_of(batches[static_cast<std::size_t>(i * each + k)]), scale, k == 0);
+      update_->give(kRate, first + static_cast<std::uint64_t>(i) + 1, {.mine = stepper_->take_losses()});
     }
     check(update_->read().non_finite);
     return now_seconds() - begin;
@@ -195,9 +197,9 @@ void bench_step(StepOptions o) {
   const std::size_t used = device_memory(device);
   const Plan plan = plan_step(o, spec);
   const RunConfig config = run_config(o);
-  report.text("model", format("{} layers, width {}, {} heads of {}, vocab {}, {} x {} tokens, {} on {}",
-                              spec.layers, spec.width, spec.heads(), spec.head_size, spec.vocab, o.micro,
-                              o.seq_len, name(compute), to_string(device)));
+  report.text("model", format("{} layers, width {}, {} heads of {}, vocab {}, {} x {} x {} tokens, {} on {}",
+                              spec.layers, spec.width, spec.heads(), spec.head_size, spec.vocab,
+                              o.accumulate, o.micro, o.seq_len, name(compute), to_string(device)));
   report.value("parameters", double(plan.parameters), "");
   report.value("active_parameters", double(plan.active_parameters), "");
   const auto bench = std::make_unique<StepBench>(o, config, spec, plan);
@@ -210,7 +212,7 @@ void bench_step(StepOptions o) {
            sum.optimizer + now.optimizer};
   }
   double mean = sum.total() / double(o.steps), fastest = best.total();
-  if (device.kind == DeviceKind::Cuda) {
+  if (device.kind == DeviceKind::Cuda || o.accumulate > 1) {
     // Whole steps, recorded and one after the other: the phases above each end by waiting for the device.
     auto next = static_cast<std::uint64_t>(o.steps + 1);
     const auto run = [&](std::int64_t count) {
@@ -273,7 +275,9 @@ int bench_step_main(int argc, char** argv) {
   options.count("--head-size", o.head_size, "Channels per head");
   options.count("--seq-len", o.seq_len, "Tokens of a sequence");
   options.count("--micro", o.micro,
-                "Sequences of a step; 0: one on the CPU, as many as fit and keep it busy on a GPU");
+                "Sequences of a micro-step; 0: one on the CPU, as many as fit and keep it busy on a GPU");
+  options.count("--accumulate", o.accumulate,
+                "Micro-steps of a step; its parts are timed with one, tokens/s with all");
   options.count("--steps", o.steps, "Timed steps, after one that is not");
   options.text("--precision", o.precision,
                "f32 or bf16, of weights and activations; default: the device's own");
