@@ -13,6 +13,8 @@ std::string_view name(Impl impl);
 inline Impl impl_of(Device device) { return device.kind == DeviceKind::Cuda ? Impl::Cuda : Impl::Cpu; }
 inline Device device_of(Impl impl) { return impl == Impl::Cuda ? Device::cuda(0) : Device::cpu(); }
 
+class TimeSlices;
+
 // Where and with what memory an op runs. In a dry run (planning) ops and kernels make every allocation they
 // would make and return before touching memory.
 struct ExecContext {
@@ -24,6 +26,8 @@ struct ExecContext {
   GradPool& grads;  // gradients of intermediate values
   Rng rng;
   bool dry_run = false;
+  // Where sequences are slices of longer ones, whose other slices are elsewhere: rt/core/time_slices.h.
+  TimeSlices* slices = nullptr;
 };
 
 // Dtype of recurrent state, losses and parameter gradients: F64 for Ref, else F32.

@@ -4,6 +4,7 @@
 
 #include "rt/nn/init.h"
 #include "rt/ops/channel_mix.h"
+#include "rt/ops/slice_state.h"
 #include "rt/ops/token_shift.h"
 
 namespace rt {
@@ -24,8 +25,8 @@ std::vector<StateField> ReluSqMixer::state_fields(std::int64_t batch) const {
 
 MixOut ReluSqMixer::forward(Tape& tape, const MixIn& in) const {
   const Var mixes[] = {tape.param(*x_k_)};
-  const TokenShiftResult shifted =
-      token_shift(tape, in.x, mixes, in.state.empty() ? Var{} : in.state[0], in.reset);
+  const Var before = shift_state_of(tape, in.x, in.state.empty() ? Var{} : in.state[0]);
+  const TokenShiftResult shifted = token_shift(tape, in.x, mixes, before, in.reset);
   return {channel_mix(tape, shifted.y[0], tape.param(*key_), tape.param(*value_)), {shifted.state}, Var{}};
 }
 

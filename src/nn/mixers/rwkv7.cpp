@@ -7,6 +7,7 @@
 #include "rt/ops/key_prepare.h"
 #include "rt/ops/linear.h"
 #include "rt/ops/low_rank.h"
+#include "rt/ops/slice_state.h"
 #include "rt/ops/token_shift.h"
 #include "rt/ops/value_residual.h"
 #include "rt/ops/wkv7.h"
@@ -89,7 +90,8 @@ MixOut Rwkv7Mixer::forward(Tape& tape, const MixIn& in) const {
   const auto p = [&](Parameter* parameter) { return tape.param(*parameter); };
   const bool stateful = !in.state.empty();
   const Var mixes[] = {p(x_r_), p(x_w_), p(x_k_), p(x_v_), p(x_a_), p(x_g_)};
-  const TokenShiftResult shifted = token_shift(tape, in.x, mixes, stateful ? in.state[0] : Var{}, in.reset);
+  const Var before = shift_state_of(tape, in.x, stateful ? in.state[0] : Var{});
+  const TokenShiftResult shifted = token_shift(tape, in.x, mixes, before, in.reset);
   const Var x_r = shifted.y[0], x_w = shifted.y[1], x_k = shifted.y[2], x_v = shifted.y[3],
             x_a = shifted.y[4], x_g = shifted.y[5];
 
