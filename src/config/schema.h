@@ -208,6 +208,7 @@ inline void visit(Section& s, StabilitySection& v) {
 inline void visit(Section& s, ParallelSection& v) {
   s.key("recompute", v.recompute);
   s.key("zero", v.zero);
+  s.key("context", v.context);
 }
 
 inline void visit(Section& s, ObjectiveSection& v) {

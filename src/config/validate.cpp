@@ -45,6 +45,20 @@ class Validator : private Checks {
             "(weights too)",
             c_.parallel.zero);
     at_least(c_.stability.param_hash_every, 0, "stability.param_hash_every");
+    context();
+  }
+
+  void context() {
+    at_least(c_.parallel.context, 1, "parallel.context");
+    if (c_.parallel.context == 1) return;
+    for (const SeqLenPart& part : c_.data.seq_len.parts) {
+      require(part.value % c_.parallel.context == 0, "parallel.context",
+              "{} does not divide data.seq_len: {}. Each process has an equal part of the time",
+              c_.parallel.context, part.value);
+    }
+    require(c_.data.document_state != DocumentState::Carry, "parallel.context",
+            "and data.document_state: carry cannot both be: states would begin in other processes. Use reset or "
+            "none, or context: 1");
   }
 
   void dist() {

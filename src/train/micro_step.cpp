@@ -51,14 +51,16 @@ std::vector<double> micro_step(ExecContext& ctx, Objective& objective, const Bat
 }
 
 MicroStepper::MicroStepper(ExecContext& ctx, Objective& objective, ParamStore& store, bool graphs,
-                           std::int64_t sequences, CarriedState* carried, Exchange* exchange)
+                           std::int64_t sequences, CarriedState* carried, Exchange* exchange,
+                           TimeSlices* slices)
     : ctx_(ctx),
       objective_(objective),
       store_(store),
-      graphs_(graphs),
+      graphs_(graphs && !slices),
       feed_(ctx),
       carried_(carried),
-      exchange_(exchange) {
+      exchange_(exchange),
+      slices_(slices) {
   ones_ = lasting(ctx, {sequences}, accum_dtype(ctx));
   kept_ = lasting(ctx, {sequences}, accum_dtype(ctx));
   if (!ctx.dry_run) copy(ones_.view, ones_for(ctx, sequences).view);
@@ -141,7 +143,9 @@ void MicroStepper::give(const BatchView& batch, double grad_scale, bool first, b
   if (exchange_ && !listens) exchange_->await_values();  // a replay does not come to the next line
   const auto work = [&] {
     const ArenaScope scope(ctx_.saved);
+    ctx_.slices = slices_;  // of this alone: what is evaluated or sampled is whole
     forward_backward(ctx_, objective_, at, grad_scale, listens ? exchange_ : nullptr);
+    ctx_.slices = nullptr;
   };
   Kind& kind = kinds_[overwrite ? 0 : 1];
   const Key key = key_of(batch, grad_scale, at.sums.data);

@@ -12,6 +12,7 @@
 #include "rt/train/machine.h"
 #include "rt/train/micro_step.h"
 #include "rt/train/run_loader.h"
+#include "rt/train/share.h"
 #include "rt/train/team.h"
 #include "rt/train/update.h"
 
@@ -31,12 +32,12 @@ std::vector<AllocRecord> by_name(std::span<const AllocRecord> records) {
 
 // What the number of micro-batches is to be a multiple of, so that no process is without one while others
 // have.
-std::int64_t micro_batches_wanted(const RunConfig& config, std::int64_t sequences, const Sharding& sharding) {
+std::int64_t micro_batches_wanted(const RunConfig& config, std::int64_t sequences, int ranks) {
   std::int64_t share = config.run.deterministic ? GradientTree::kLeaves : 1;
   while (sequences % share != 0) share /= 2;
-  const std::int64_t both = std::lcm(share, std::int64_t{sharding.world});
+  const std::int64_t both = std::lcm(share, std::int64_t{ranks});
   if (sequences % both == 0) return both;
-  return share >= sharding.world ? share : sequences;
+  return share >= ranks ? share : sequences;
 }
 
 }  // namespace
@@ -56,8 +57,10 @@ Plan dry_plan(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
   AdamW optimizer(store, {.moments = config.optimizer.moments}, MemoryMode::Measure);
   NextToken objective(model, config.objective.l2wrap, recompute_of(config));
 
-  const auto batch_of = [&](std::int64_t T) {
-    const Shape shape{micro * config.data.seq_len / T, T};
+  const Share mine = share_of(config, sharding.rank, sharding.world);
+  CommunicatorSlices parts(mine, nullptr);
+  const auto batch_of = [&](std::int64_t T, std::int64_t slices) {
+    const Shape shape{micro * config.data.seq_len / T, T / slices};
     BatchView batch{untouchable(shape, DType::I32), untouchable(shape, DType::I32), {}};
     if (config.data.document_state == config::DocumentState::Reset)
       batch.reset = untouchable(shape, DType::U8);
@@ -65,7 +68,7 @@ Plan dry_plan(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
   };
   Workspace train(device, impl_of(device)), evaluate(device, impl_of(device));
   const std::int64_t all = config.sequences_per_step() / micro,
-                     rounds = (all + sharding.world - 1) / sharding.world;
+                     rounds = (all + mine.ranks - 1) / mine.ranks;
   const std::int64_t most_sequences = config.most_sequences_per_step() / all * rounds;
   std::optional<CarriedState> carried;
   if (carries_state(config))
@@ -77,20 +80,22 @@ Plan dry_plan(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
     exchange.emplace(train.ctx(), store, *nobody,
                      Exchange::Options{static_cast<int>(rounds), config.run.deterministic, DType::F32});
   }
-  MicroStepper stepper(train.ctx(), objective, store, false, most_sequences, carried ? &*carried : nullptr);
+  MicroStepper stepper(train.ctx(), objective, store, false, most_sequences, carried ? &*carried : nullptr,
+                       nullptr, mine.slices > 1 ? &parts : nullptr);
   for (const config::SeqLenPart& part : config.data.seq_len.parts)
-    stepper.give(batch_of(part.value), 1.0, true);  // the arenas keep the most
+    stepper.give(batch_of(part.value, mine.slices), 1.0, true);  // the arenas keep the most
   std::vector<bool> reached;
   for (const Parameter* p : store.parameters()) reached.push_back(p->has_grad);
   Update update(train.ctx(), store, optimizer, config.optimizer.grad_clip, exchange ? &*exchange : nullptr,
                 most_sequences);
   update.give(config.optimizer.lr, 1, {.mine = stepper.take_losses()});
-  next_token_losses(evaluate.ctx(), model, batch_of(config.data.seq_len));
+  next_token_losses(evaluate.ctx(), model, batch_of(config.data.seq_len, 1));
 
   Plan plan;
   plan.parameters = store.numel();
   plan.active_parameters = plan.parameters - store.find("emb.weight")->master.shape.numel();
   plan.sharding = sharding;
+  plan.slices = mine.slices;
   plan.reached = std::move(reached);
   plan.micro_sequences = micro;
   plan.micro_batches = all;
@@ -105,7 +110,7 @@ Plan dry_plan(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
   plan.grad_pool = train.grads().high_water();
   plan.device = device;
   plan.batches = stepper.device_bytes() + update.device_bytes();
-  if (exchange) plan.exchange = exchange->device_bytes() + Team::device_bytes(device, sharding.world);
+  if (exchange) plan.exchange = exchange->device_bytes() + Team::device_bytes(device, sharding.world, mine.slices);
   if (device.kind == DeviceKind::Cpu)  // the prefetch ring: ids, targets, resets
     plan.batches += 6 * static_cast<std::size_t>(micro * config.data.seq_len) * 9;
   plan.saved_peak = by_name(train.saved().peak());
@@ -181,19 +186,20 @@ Plan make_plan(const RunConfig& config, const ModelSpec& spec, std::size_t memor
   };
   const std::int64_t sequences = config.sequences_per_step();
   Plan smallest;
+  const int ranks = share_of(config, sharding.rank, sharding.world).ranks;
   const auto expect_work = [&](std::int64_t micro) {
-    if (sequences / micro >= sharding.world) return;
+    if (sequences / micro >= ranks) return;
     fail(Exit::Config,
          "batch: a step of {} sequences in micro-batches of {} has work for {} of {} processes. Raise "
          "batch.global_tokens, lower batch.micro_sequences or data.seq_len, or start fewer processes.",
-         sequences, micro, sequences / micro, sharding.world);
+         sequences, micro, sequences / micro * config.parallel.context, sharding.world);
   };
   expect_work(config.batch.micro_sequences.value_or(1));
   if (config.batch.micro_sequences) {
     smallest = plan_with(*config.batch.micro_sequences);
     if (smallest.total() <= memory) return smallest;
   } else {
-    const std::int64_t share = micro_batches_wanted(config, sequences, sharding);
+    const std::int64_t share = micro_batches_wanted(config, sequences, ranks);
     for (std::int64_t micro = sequences; micro >= 1; --micro) {
       if (sequences % micro != 0 || (micro > 1 && micro * config.data.seq_len > most_tokens)) continue;
       if (sequences / micro % share != 0) continue;
@@ -224,7 +230,9 @@ std::string describe(const Plan& plan) {
   line("tokens per step", format("{}", plan.tokens_per_step),
        format("{} micro-batches of {} sequences", plan.micro_batches, plan.micro_sequences));
   if (plan.sharding.world > 1)
-    line("processes", format("{}", plan.sharding.world), format("ZeRO {}", plan.sharding.zero));
+    line("processes", format("{}", plan.sharding.world),
+         format("ZeRO {}", plan.sharding.zero) +
+             (plan.slices > 1 ? format(", {} share the time of a sequence", plan.slices) : ""));
   line(
       "steps", plan.steps ? format("{}", *plan.steps) : "until the wall-clock budget ends",
       plan.steps ? format("{} tokens", human_count(double(*plan.steps) * double(plan.tokens_per_step))) : "");

@@ -11,7 +11,10 @@ namespace {
 constexpr dist::Milliseconds kAskAgain(10'000);
 }  // namespace
 
-Team::Team() : data_(dist::single_communicator()), control_(dist::single_communicator()) {}
+Team::Team()
+    : data_(dist::single_communicator()),
+      context_(dist::single_communicator()),
+      control_(dist::single_communicator()) {}
 
 Team::Team(dist::Session& session, std::string build) : Team() {
   session_ = &session;
@@ -51,7 +54,7 @@ std::vector<std::string> Team::gather(const std::string& what, const std::string
   return all;
 }
 
-void Team::connect(dist::Facts same, Device device) {
+void Team::connect(dist::Facts same, Device device, int slices) {
   if (size() == 1) return;
   const bool gpus = device.kind == DeviceKind::Cuda;
   same["build"] = build_;
@@ -61,19 +64,25 @@ void Team::connect(dist::Facts same, Device device) {
   session_->join(same, different);
   // A peer that is late or lost is the watch's to name.
   constexpr dist::Milliseconds kNever = std::chrono::hours(24);
-  const auto gloo = [&](const char* prefix) {
-    dist::GlooOptions options;
-    options.timeout = kNever;
-    options.prefix = prefix;
-    return dist::gloo_communicator(session_->store(), rank(), size(), options);
+  const auto join = [&](bool over_nccl, const std::string& name, int at, int among) {
+    dist::Store& store = session_->store();
+    std::unique_ptr<dist::Communicator> made;
+    if (over_nccl) {
+      dist::NcclOptions options;
+      options.timeout = kNever;
+      options.prefix = "nccl/" + name;
+      made = dist::nccl_communicator(store, at, among, device, options);
+    } else {
+      dist::GlooOptions options;
+      options.timeout = kNever;
+      options.prefix = "gloo/" + name;
+      made = dist::gloo_communicator(store, at, among, options);
+    }
+    return watched(std::move(made), session_->watch());
   };
-  const auto nccl = [&] {
-    dist::NcclOptions options;
-    options.timeout = kNever;
-    return dist::nccl_communicator(session_->store(), rank(), size(), device, options);
-  };
-  data_ = watched(gpus ? nccl() : gloo("gloo/data"), session_->watch());
-  control_ = watched(gloo("gloo/control"), session_->watch());
+  data_ = join(gpus, "data", rank(), size());
+  if (slices > 1) context_ = join(gpus, "context/" + std::to_string(rank() / slices), rank() % slices, slices);
+  control_ = join(false, "control", rank(), size());
   log::info("dist", "{} processes, from {}", size(), launch_.source);
 }
 
@@ -96,8 +105,9 @@ Device Team::device(Device first) const {
   return Device::cuda(launch_.local_rank);
 }
 
-std::size_t Team::device_bytes(Device device, int processes) {
-  return device.kind == DeviceKind::Cuda && processes > 1 ? dist::NcclOptions().staging : 0;
+std::size_t Team::device_bytes(Device device, int processes, int slices) {
+  if (device.kind == DeviceKind::Cpu || processes == 1) return 0;
+  return dist::NcclOptions().staging * (slices > 1 ? 2 : 1);
 }
 
 void Team::enter(std::string_view phase, std::chrono::minutes allowed) {

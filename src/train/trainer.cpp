@@ -36,10 +36,11 @@ bool Trainer::give() {
   for (int round = 0; round < rounds; ++round) {
     if (stop_asked()) return false;
     if (exchange_) exchange_->begin_round(round);
-    const bool has_work = team_->rank() + round * team_->size() < loader_->micro_batches();
+    const bool has_work = share_.has(round, loader_->micro_batches());
     if (has_work) {
       team_->enter("data wait");
       data::Batch batch = prefetcher_->next();
+      keep_slice(batch, share_);
       team_->enter("compute");
       predictions += batch.predictions;
       losses.rows = batch.B;
@@ -50,7 +51,7 @@ bool Trainer::give() {
     if (exchange_) exchange_->end_round(has_work);
   }
   losses.mine = stepper_->take_losses();
-  losses.total = losses.rows * loader_->micro_batches();
+  losses.total = losses.rows * loader_->micro_batches() * share_.slices;
   finish_save();  // which reads what the update changes
   team_->enter("update");
   update_->give(schedule_.at(static_cast<std::int64_t>(progress_.step)), progress_.step + 1, losses);
@@ -118,7 +119,7 @@ void Trainer::stop_non_finite(const StepReport& bad) {
   std::string what = format("{} gradients are not finite, loss {}", bad.non_finite, loss);
   std::uint64_t first = batches.front().first_sample, last = batches.back().first_sample;
   if (bad.bad_loss >= 0) {
-    const std::int64_t micro = bad.bad_loss / rows;
+    const std::int64_t micro = bad.bad_loss / rows / share_.slices;
     what = format("loss {} (micro {})", loss, micro);
     first = last = batches[static_cast<std::size_t>(micro)].first_sample;
   }

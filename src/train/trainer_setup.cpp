@@ -60,6 +60,8 @@ Trainer::Trainer(RunConfig config, std::unique_ptr<Team> team)
       dir_(config_.run.dir) {
   if (config_.threads) set_num_threads(static_cast<int>(*config_.threads));
   config_text_ = config_.dump();
+  check_processes();
+  share_ = share_of(config_, team_->rank(), team_->size());
   device_ = team_->device(run_device(config_));
   config_.device = device_;
   if (!team_->leads()) config_.log.console = config::Console::Quiet;
@@ -113,7 +115,16 @@ void Trainer::connect() {
   same["training data"] = std::to_string(loader_->fingerprint());
   same["tokenizer"] = std::to_string(corpus_->tokenizer().fingerprint());
   same["batch.micro_sequences"] = std::to_string(plan_.micro_sequences);
-  team_->connect(std::move(same), device_);
+  team_->connect(std::move(same), device_, share_.slices);
+}
+
+void Trainer::check_processes() const {
+  const std::int64_t slices = config_.parallel.context;
+  if (team_->size() % slices == 0) return;
+  fail(Exit::Config,
+       "parallel.context: {} processes share a sequence, but the run has {}. Start a multiple of {}, or lower "
+       "parallel.context.",
+       slices, team_->size(), slices);
 }
 
 void Trainer::open_run_directory() {
@@ -196,9 +207,10 @@ void Trainer::build_training(const Rng& root) {
   }
   const std::int64_t most_sequences =
       config_.most_sequences_per_step() / plan_.micro_batches * plan_.accumulation;
+  if (share_.slices > 1) slices_ = std::make_unique<CommunicatorSlices>(share_, &team_->context());
   // RT_SYNC waits after every kernel, which cannot be recorded.
   stepper_ = std::make_unique<MicroStepper>(workspace_->ctx(), *objective_, *store_, !std::getenv("RT_SYNC"),
-                                            most_sequences, carried_.get(), exchange_.get());
+                                            most_sequences, carried_.get(), exchange_.get(), slices_.get());
   const config::CheckpointKeep& keep = config_.checkpoint.keep;
   Saver::Source source{dir_ / "checkpoints", config_text_,          store_.get(), optimizer_.get(),
                        carried_.get(),       &corpus_->tokenizer(), team_.get(),  {}};
@@ -245,7 +257,7 @@ void Trainer::start_or_resume() {
     exchange_->await_values();
   }
   if (team_->leads()) metrics_ = std::make_unique<MetricsFile>(dir_ / "metrics.jsonl", progress_.step);
-  prefetcher_ = std::make_unique<data::Prefetcher>(*loader_, progress_.step, team_->rank(), team_->size());
+  prefetcher_ = std::make_unique<data::Prefetcher>(*loader_, progress_.step, share_.rank, share_.ranks);
 }
 
 void Trainer::resume_from(const fs::path& checkpoint) {

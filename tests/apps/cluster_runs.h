@@ -1,4 +1,5 @@
 #pragma once
+#include <cstring>
 #include <map>
 
 #include "tests/apps/apps_support.h"
@@ -28,6 +29,16 @@ class ClusterProgram : public Program {
     for (const char* file : {"model.safetensors", "optimizer.safetensors"})
       all += slurp(checkpoint(step, name) / file);
     return all;
+  }
+
+  // All weights, in the order of the file.
+  std::vector<double> numbers(const std::string& name, int step = kSteps) const {
+    const std::string file = slurp(checkpoint(step, name) / "model.safetensors");
+    std::uint64_t header = 0;
+    std::memcpy(&header, file.data(), sizeof header);
+    std::vector<float> all((file.size() - 8 - header) / sizeof(float));
+    std::memcpy(all.data(), file.data() + 8 + header, all.size() * sizeof(float));
+    return {all.begin(), all.end()};
   }
 
   std::vector<double> losses(const std::string& name) const {

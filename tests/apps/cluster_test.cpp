@@ -69,6 +69,54 @@ TEST_F(ClusterDist, LossesAgreeWithoutTheFixedOrderToo) {
 }
 
 // bf16 compute copies, whose masters are shared out.
+// "Sequence parallel over 2 and 4 ranks = single process": alone, beside shares of the batch, with all of ZeRO, and
+// with the blocks computed again.
+TEST_F(ClusterDist, ProcessesShareTheTimeOfASequence) {
+  const Words settings = {"data.document_state=reset", "batch.micro_sequences=4"};
+  ASSERT_EQ(run(train("alone", 1, settings)).status, 0);
+  const std::vector<double> want = losses("alone");
+  const std::vector<double> weights = numbers("alone");
+  ASSERT_EQ(want.size(), static_cast<std::size_t>(kSteps));
+  struct Way {
+    int world, context, zero;
+    const char* recompute;
+  };
+  for (const auto& [world, context, zero, recompute] :
+       {Way{2, 2, 1, "none"}, Way{4, 4, 0, "none"}, Way{4, 2, 2, "block"}, Way{4, 2, 3, "none"}}) {
+    Words own = settings;
+    own.push_back("parallel.context=" + std::to_string(context));
+    own.push_back("parallel.zero=" + std::to_string(zero));
+    own.push_back(std::string("parallel.recompute=") + recompute);
+    const std::string name = "w" + std::to_string(world) + "c" + std::to_string(context) + "z" + std::to_string(zero);
+    const Outcome outcome = run(train(name, world, own));
+    ASSERT_EQ(outcome.status, 0) << outcome.out << outcome.err;
+    const std::vector<double> found = losses(name);
+    ASSERT_EQ(found.size(), want.size()) << name;
+    for (std::size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(found[i], want[i], 1e-5 * want[i]) << name << " " << i;
+    const std::vector<double> after = numbers(name);
+    ASSERT_EQ(after.size(), weights.size());
+    double squares = 0, all = 0;
+    for (std::size_t i = 0; i < after.size(); ++i) {
+      squares += (after[i] - weights[i]) * (after[i] - weights[i]);
+      all += weights[i] * weights[i];
+    }
+    EXPECT_LE(std::sqrt(squares / all), 1e-5) << name;
+  }
+}
+
+TEST_F(ClusterDist, TimeIsSharedByAllOrNone) {
+  const auto refused = [&](int world, const Words& settings, const std::string& words) {
+    const Outcome outcome = run(train("refused", world, settings));
+    EXPECT_EQ(outcome.status, 2);
+    EXPECT_NE((outcome.out + outcome.err).find(words), std::string::npos) << outcome.out << outcome.err;
+  };
+  refused(3, {"parallel.context=2"}, "parallel.context: 2 processes share a sequence, but the run has 3");
+  refused(1, {"parallel.context=2"}, "parallel.context: 2 processes share a sequence, but the run has 1");
+  refused(3, {"parallel.context=3"}, "parallel.context: 3 does not divide data.seq_len: 32");
+  refused(2, {"parallel.context=2", "data.document_state=carry", "data.order=sequential"},
+          "parallel.context: and data.document_state: carry cannot both be");
+}
+
 TEST_F(ClusterDist, MixedPrecisionIsSharedOutAsWell) {
   const Words settings = {"run.deterministic=true", "precision.compute=bf16", "optimizer.moments=bf16"};
   ASSERT_TRUE(succeeds(run(train("alone", 1, settings))));

@@ -66,6 +66,18 @@ TEST_F(GpuClusterDist, LossesAgreeWithoutTheFixedOrderToo) {
   }
 }
 
+TEST_F(GpuClusterDist, ProcessesShareTheTimeOfASequence) {
+  const Words settings = {"precision.compute=f32", "data.document_state=reset", "batch.micro_sequences=2"};
+  expect_run("alone", 1, settings);
+  Words own = settings;
+  own.emplace_back("parallel.context=2");
+  expect_run("shared", 4, own);
+  const std::vector<double> want = losses("alone"), found = losses("shared");
+  ASSERT_EQ(want.size(), 4U);
+  ASSERT_EQ(found.size(), want.size());
+  for (std::size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(found[i], want[i], 1e-5 * want[i]) << i;
+}
+
 TEST_F(GpuClusterDist, ACheckpointOfFourIsReadByTwo) {
   const Words settings = {"run.deterministic=true", "parallel.zero=2"};
   expect_run("whole", 1, settings);

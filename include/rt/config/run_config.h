@@ -175,7 +175,8 @@ enum class Recompute : std::uint8_t { None, Block };
 
 struct ParallelSection {
   Recompute recompute = Recompute::None;
-  std::int64_t zero = 1;  // what several processes share out: rt/nn/param_store.h, Sharding
+  std::int64_t zero = 1;     // what several processes share out: rt/nn/param_store.h, Sharding
+  std::int64_t context = 1;  // so many processes share the time of a sequence: rt/train/share.h
   friend bool operator==(const ParallelSection&, const ParallelSection&) = default;
 };
 

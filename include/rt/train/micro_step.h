@@ -31,9 +31,10 @@ class MicroStepper {
  public:
   // `sequences`: the most whose losses are kept, those of an optimizer step. A dry run of ctx counts memory.
   // `carried`: the state that sequences start from and leave; null: from none. `exchange`: learns of
-  // gradients as they become complete; where it listens, nothing is recorded or replayed.
+  // gradients as they become complete; where it listens, nothing is recorded or replayed; nor with `slices`:
+  // sequences are parts of longer ones.
   MicroStepper(ExecContext& ctx, Objective& objective, ParamStore& store, bool graphs, std::int64_t sequences,
-               CarriedState* carried = nullptr, Exchange* exchange = nullptr);
+               CarriedState* carried = nullptr, Exchange* exchange = nullptr, TimeSlices* slices = nullptr);
   // Gives one micro-step to the device, which it waits for no more than BatchFeed does; `batch` is then free
   // for reuse. `first`: of its optimizer step. `continues`: from the carried state. Gradients are added to,
   // unless it is the first, or `overwrite`.
@@ -75,6 +76,7 @@ class MicroStepper {
   std::array<Kind, 2> kinds_;
   CarriedState* carried_;
   Exchange* exchange_;
+  TimeSlices* slices_;
   int micro_ = 0;  // of its optimizer step
   Tensor ones_;    // (sequences) what losses are seeded with
   Tensor kept_;    // (sequences) loss sums

@@ -18,6 +18,7 @@ struct Plan {
   // accumulation: micro-batches that a process computes, one after the other; all have micro_batches.
   std::int64_t micro_sequences = 0, accumulation = 0, micro_batches = 0, tokens_per_step = 0;
   Sharding sharding;          // the process it is about; one is like another
+  int slices = 1;             // of time, that as many processes share
   std::vector<bool> reached;  // by ParamStore::parameters(): backward comes to it
   std::optional<std::int64_t> steps;
   std::size_t weights = 0;    // masters and compute copies

@@ -40,13 +40,14 @@ class Team {
   // Exit::Config when there are too few.
   Device device(Device first) const;
   // Expects all to agree in `same`, and to have a GPU each, then sets up collectives: NCCL between GPUs, Gloo
-  // between CPUs. Throws in all alike.
-  void connect(dist::Facts same, Device device);
+  // between CPUs. `slices`: how many ranks, which follow each other, share a sequence. Throws in all alike.
+  void connect(dist::Facts same, Device device, int slices);
   // Of the device, by connect().
-  static std::size_t device_bytes(Device device, int processes);
+  static std::size_t device_bytes(Device device, int processes, int slices);
   // Of tensors on the device; and a second one, of the host, for decisions and checkpoints, which what
   // trains does not hold up.
   dist::Communicator& data() { return *data_; }
+  dist::Communicator& context() { return *context_; }  // of those who share a sequence
   dist::Communicator& control() { return *control_; }
   bool any(bool mine);  // whether one of them says so
   // Sums of all processes' numbers, in their place.
@@ -63,7 +64,7 @@ class Team {
   dist::Session* session_ = nullptr;
   dist::Launch launch_;
   std::string build_;
-  std::unique_ptr<dist::Communicator> data_, control_;
+  std::unique_ptr<dist::Communicator> data_, context_, control_;
   std::uint64_t calls_ = 0;
 };
 

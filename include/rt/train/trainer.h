@@ -17,6 +17,7 @@
 #include "rt/train/planner.h"
 #include "rt/train/run_state.h"
 #include "rt/train/saver.h"
+#include "rt/train/share.h"
 #include "rt/train/team.h"
 #include "rt/train/update.h"
 
@@ -66,6 +67,7 @@ class Trainer {
 
  private:
   void open_run_directory();
+  void check_processes() const;
   void check_disk() const;
   void build_model();
   void build_training(const Rng& root);
@@ -103,6 +105,8 @@ class Trainer {
   std::unique_ptr<Objective> objective_;
   std::unique_ptr<AdamW> optimizer_;
   std::unique_ptr<Workspace> workspace_;
+  Share share_;
+  std::unique_ptr<TimeSlices> slices_;  // null: sequences are whole
   std::unique_ptr<Exchange> exchange_;  // null: alone, and without run.deterministic
   std::function<void(std::size_t)> before_unit_;
   std::unique_ptr<CarriedState> carried_;  // null: every sequence starts from empty state
