@@ -31,17 +31,21 @@ __global__ void __launch_bounds__(kThreads)
     __syncthreads();
   }
   if (threadIdx.x != 0) return;
-  StepReport found{0, sum, norm.sum_squares, norm.non_finite, -1, 0};
+  StepReport found{};
+  found.loss = sum;
+  found.sum_squares = norm.sum_squares;
+  found.non_finite = norm.non_finite;
+  found.bad_loss = -1;
   if (sum - sum != 0) {  // NaN then
     found.bad_loss = 0;
     while (found.bad_loss < n - 1 && loss(found.bad_loss) - loss(found.bad_loss) == 0) ++found.bad_loss;
   }
-  decide_step(found, a.clip, outs);
+  decide_step(found, a, outs);
 }
 
 __global__ void __launch_bounds__(kThreads)
     keep_step_kernel(const StepReport* report, const uint4* from, uint4* to, std::int64_t n) {
-  if (report->halted != 0) return;
+  if (report->halted != Halt::No) return;
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * kThreads;
   for (std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < n; i += stride)
     to[i] = from[i];

@@ -60,7 +60,14 @@ template <>
 inline constexpr auto kNames<DecayShape> = std::to_array<Name<DecayShape>>(
     {{DecayShape::Linear, "linear"}, {DecayShape::OneMinusSqrt, "1-sqrt"}, {DecayShape::Cosine, "cosine"}});
 template <>
-inline constexpr auto kNames<NonFinite> = std::to_array<Name<NonFinite>>({{NonFinite::Stop, "stop"}});
+inline constexpr auto kNames<NonFinite> = std::to_array<Name<NonFinite>>(
+    {{NonFinite::Stop, "stop"}, {NonFinite::Skip, "skip"}, {NonFinite::Rollback, "rollback"}});
+template <>
+inline constexpr auto kNames<SpikeAction> =
+    std::to_array<Name<SpikeAction>>({{SpikeAction::None, "none"},
+                                      {SpikeAction::Log, "log"},
+                                      {SpikeAction::Skip, "skip"},
+                                      {SpikeAction::Rollback, "rollback"}});
 template <>
 inline constexpr auto kNames<Recompute> = std::to_array<Name<Recompute>>({{Recompute::None, "none"},
                                                                           {Recompute::Block, "block"}});
@@ -200,8 +207,21 @@ inline void visit(Section& s, BudgetSection& v) {
   s.key("wall", v.wall, {.change = ChangeClass::Harmless});
 }
 
+inline void visit(Section& s, SpikeSection& v) {
+  s.key("window", v.window);
+  s.key("sigma", v.sigma);
+  s.key("action", v.action);
+}
+
+inline void visit(Section& s, RollbackSection& v) {
+  s.key("skip_batches", v.skip_batches);
+  s.key("max", v.max);
+}
+
 inline void visit(Section& s, StabilitySection& v) {
   s.key("nonfinite", v.nonfinite);
+  s.key("spike", v.spike);
+  s.key("rollback", v.rollback);
   s.key("param_hash_every", v.param_hash_every);
 }
 

@@ -44,8 +44,18 @@ class Validator : private Checks {
             "{} is not a stage of ZeRO. Use 0 (replicas), 1 (optimizer shared out), 2 (gradients too) or 3 "
             "(weights too)",
             c_.parallel.zero);
-    at_least(c_.stability.param_hash_every, 0, "stability.param_hash_every");
+    stability();
     context();
+  }
+
+  void stability() {
+    const StabilitySection& s = c_.stability;
+    at_least(s.param_hash_every, 0, "stability.param_hash_every");
+    require(s.spike.window >= 2 && s.spike.window <= 1024, "stability.spike.window",
+            "{} steps are too few or too many to compare with. Use 2 to 1024", s.spike.window);
+    require(s.spike.sigma > 0, "stability.spike.sigma", "must be above 0. Use e.g. 6");
+    at_least(s.rollback.skip_batches, 1, "stability.rollback.skip_batches");
+    at_least(s.rollback.max, 1, "stability.rollback.max");
   }
 
   void context() {

@@ -14,6 +14,8 @@ const OpTable<StepControlKernels>& step_control_table() {
 void step_control(ExecContext& ctx, const StepControlArgs& a, const StepControlOuts& o) {
   RT_CHECK(!a.losses || (a.losses.is_contiguous() && a.losses.dtype == accum_dtype(ctx)),
            "step_control: losses are {} {}", a.losses.shape, name(a.losses.dtype));
+  RT_CHECK(a.spike.window >= 0 && a.spike.window <= kMostSpikeWindow && (a.spike.window == 0 || o.window),
+           "step_control: a window of {} steps", a.spike.window);
   step_control_table().at(ctx.impl).forward(ctx, a, o);
 }
 

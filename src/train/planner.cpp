@@ -87,7 +87,7 @@ Plan dry_plan(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
   std::vector<bool> reached;
   for (const Parameter* p : store.parameters()) reached.push_back(p->has_grad);
   Update update(train.ctx(), store, optimizer, config.optimizer.grad_clip, exchange ? &*exchange : nullptr,
-                most_sequences);
+                most_sequences, spike_rule(config));
   update.give(config.optimizer.lr, 1, {.mine = stepper.take_losses()});
   next_token_losses(evaluate.ctx(), model, batch_of(config.data.seq_len, 1));
 
@@ -162,6 +162,12 @@ std::size_t memory_for(Device device) {
   if (device.kind == DeviceKind::Cpu) return rss_bytes() + available_memory_bytes();
   // A tenth is left for what is not planned: the code of kernels and libraries, the yardstick's matrices.
   return device_api(device.kind).free_memory(device.index) / 10 * 9;
+}
+
+SpikeRule spike_rule(const RunConfig& config) {
+  const config::SpikeSection& spike = config.stability.spike;
+  if (spike.action == config::SpikeAction::None) return {};
+  return {static_cast<int>(spike.window), spike.sigma, spike.action != config::SpikeAction::Log};
 }
 
 bool needs_exchange(const RunConfig& config, const Sharding& sharding) {

@@ -1,5 +1,9 @@
 #include "rt/train/run_state.h"
 
+#include <cstdio>
+#include <cstdlib>
+#include <sstream>
+
 #include "rt/core/error.h"
 #include "rt/infer/model_file.h"
 #include "rt/io/archive.h"
@@ -13,6 +17,13 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kRecurrent = "recurrent.safetensors";
+
+// To the bit.
+std::string exact(double value) {
+  char text[40];
+  std::snprintf(text, sizeof text, "%a", value);
+  return text;
+}
 
 // What a file is to hold, and what of it is here.
 struct Contents {
@@ -64,6 +75,16 @@ fs::path save_run(const fs::path& root, const RunProgress& progress, const std::
   state.set_f64("seconds", progress.seconds);
   state.set_u64("data_fingerprint", progress.data_fingerprint);
 
+  state.set_u64("rollbacks", progress.rollbacks);
+  state.set_u64("skipped", progress.skipped);
+  state.set_u64("last_skipped", progress.last_skipped);
+  state.set_u64("skipped_in_a_row", progress.skipped_in_a_row);
+  std::string skips, window;
+  for (const DataSkip& skip : progress.skips) skips += format("{} {} ", skip.step, skip.batches);
+  for (const StepPoint& step : progress.window) window += exact(step.loss) + " " + exact(step.norm) + " ";
+  state.set_string("skips", skips);
+  state.set_string("window", window);
+
   io::CheckpointWriter writer(root, progress.step, crew);
   const Contents weights = weights_of(store, crew), moments = moments_of(store, optimizer, crew);
   writer.tensors("model.safetensors", weights.all, weights.mine,
@@ -87,8 +108,21 @@ fs::path save_run(const fs::path& root, const RunProgress& progress, const std::
 
 RunProgress read_progress(const fs::path& dir) {
   const io::StateDict state = io::StateDict::load(dir, "state");
-  return {state.get_u64("step"), state.get_u64("tokens"), state.get_f64("seconds"),
-          state.get_u64("data_fingerprint")};
+  RunProgress progress;
+  progress.step = state.get_u64("step");
+  progress.tokens = state.get_u64("tokens");
+  progress.seconds = state.get_f64("seconds");
+  progress.data_fingerprint = state.get_u64("data_fingerprint");
+  if (!state.contains("window")) return progress;  // as it was once written
+  progress.rollbacks = state.get_u64("rollbacks");
+  progress.skipped = state.get_u64("skipped");
+  progress.last_skipped = state.get_u64("last_skipped");
+  progress.skipped_in_a_row = state.get_u64("skipped_in_a_row");
+  std::istringstream skips(state.get_string("skips")), window(state.get_string("window"));
+  for (DataSkip skip{}; skips >> skip.step >> skip.batches;) progress.skips.push_back(skip);
+  for (std::string loss, norm; window >> loss >> norm;)
+    progress.window.push_back({std::strtod(loss.c_str(), nullptr), std::strtod(norm.c_str(), nullptr)});
+  return progress;
 }
 
 RunProgress load_run(const fs::path& dir, ParamStore& store, Optimizer& optimizer) {

@@ -33,6 +33,9 @@ bool Trainer::give() {
   const int rounds = static_cast<int>(plan_.accumulation);
   std::uint64_t predictions = 0;
   StepLosses losses;
+  const std::uint64_t data = progress_.data_step();
+  if (data != next_data_) prefetcher_->seek(data);
+  next_data_ = data + 1;
   for (int round = 0; round < rounds; ++round) {
     if (stop_asked()) return false;
     if (exchange_) exchange_->begin_round(round);
@@ -51,6 +54,7 @@ bool Trainer::give() {
     if (exchange_) exchange_->end_round(has_work);
   }
   losses.mine = stepper_->take_losses();
+  losses.predictions = static_cast<double>(predictions);
   losses.total = losses.rows * loader_->micro_batches() * share_.slices;
   finish_save();  // which reads what the update changes
   team_->enter("update");
@@ -68,8 +72,9 @@ StepResult Trainer::settle() {
   if (settled_) return settled_with_;
   const StepReport report = update_->read();
   if (exchange_) exchange_->await_values();
-  if (report.halted != 0) stop_non_finite(report);
   settled_ = true;
+  note_spikes(report);
+  if (report.halted != Halt::No) return settled_with_ = recover(report);
   double counted = static_cast<double>(predictions_);
   team_->sum({&counted, 1});
   // A loss mask may leave nothing of a batch to predict: its loss is a sum of nothing.
@@ -85,55 +90,13 @@ StepResult Trainer::step() {
   return settle();
 }
 
-void Trainer::stop_non_finite(const StepReport& bad) {
-  // Weights and moments are those before the bad step, whatever was given after it: so is the rest from here
-  // on.
-  const std::uint64_t given = progress_.step - (bad.step - 1);
-  progress_.step -= given;
-  progress_.tokens -= given * static_cast<std::uint64_t>(config_.batch.global_tokens);
-  update_->forget();
-  prefetcher_->seek(progress_.step);
-  settled_ = true;
-
-  std::vector<data::Batch> batches;
-  batches.reserve(static_cast<std::size_t>(loader_->micro_batches()));
-  for (int micro = 0; micro < loader_->micro_batches(); ++micro)
-    batches.push_back(loader_->at(progress_.step, micro));
-  const fs::path dir = dir_ / "bad";
-  fs::create_directories(dir);
-  std::vector<io::NamedTensor> tensors;
-  std::uint64_t predictions = 0;
-  for (std::size_t i = 0; i < batches.size(); ++i) {
-    predictions += batches[i].predictions;
-    const BatchView view = view_of(batches[i]);
-    tensors.push_back({format("micro{}.tokens", i), view.tokens});
-    tensors.push_back({format("micro{}.targets", i), view.targets});
-    if (view.reset) tensors.push_back({format("micro{}.reset", i), view.reset});
-  }
-  const fs::path file = dir / format("step-{}.safetensors", progress_.step);
-  if (team_->leads()) io::write_safetensors(file, tensors, {{"step", std::to_string(progress_.step)}});
-  const fs::path saved = save();
-
-  const double loss = bad.loss / static_cast<double>(predictions);
-  const std::int64_t rows = batches.front().B;
-  std::string what = format("{} gradients are not finite, loss {}", bad.non_finite, loss);
-  std::uint64_t first = batches.front().first_sample, last = batches.back().first_sample;
-  if (bad.bad_loss >= 0) {
-    const std::int64_t micro = bad.bad_loss / rows / share_.slices;
-    what = format("loss {} (micro {})", loss, micro);
-    first = last = batches[static_cast<std::size_t>(micro)].first_sample;
-  }
-  fail(Exit::NonFinite, "step {}: {}, samples {} to {}. Weights untouched, saved to {}. Batch kept in {}.",
-       progress_.step, what, first, last + static_cast<std::uint64_t>(rows) - 1, saved.string(),
-       file.string());
-}
-
 void Trainer::begin_save() {
   settle();
   finish_save();
   progress_.seconds += elapsed();
   started_ = last_save_ = std::chrono::steady_clock::now();
   progress_.data_fingerprint = loader_->fingerprint();
+  progress_.window = update_->window();
   team_->enter("save", kSaveAllowed);
   saver_->begin(progress_);
 }

@@ -220,7 +220,7 @@ void Trainer::build_training(const Rng& root) {
   saver_ =
       std::make_unique<Saver>(std::move(source), config_.checkpoint.async && device_.kind == DeviceKind::Cpu);
   update_ = std::make_unique<Update>(workspace_->ctx(), *store_, *optimizer_, config_.optimizer.grad_clip,
-                                     exchange_.get(), most_sequences);
+                                     exchange_.get(), most_sequences, spike_rule(config_));
 }
 
 // Looks at all of them, and moves damaged ones out of the way.
@@ -252,12 +252,14 @@ void Trainer::start_or_resume() {
       store_->initialize(init);
     }
   }
+  update_->set_window(progress_.window);
   if (exchange_) {  // of what a process has updated alone, or read alone
     exchange_->share_values();
     exchange_->await_values();
   }
   if (team_->leads()) metrics_ = std::make_unique<MetricsFile>(dir_ / "metrics.jsonl", progress_.step);
-  prefetcher_ = std::make_unique<data::Prefetcher>(*loader_, progress_.step, share_.rank, share_.ranks);
+  next_data_ = progress_.data_step();
+  prefetcher_ = std::make_unique<data::Prefetcher>(*loader_, next_data_, share_.rank, share_.ranks);
 }
 
 void Trainer::resume_from(const fs::path& checkpoint) {

@@ -1,7 +1,9 @@
 #include "rt/train/update.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <memory>
 
 #include "rt/core/device_api.h"
 #include "rt/core/host.h"
@@ -30,11 +32,12 @@ StepScalars step_scalars(const AdamWOptions& options, double lr, std::uint64_t t
 }
 
 Update::Update(ExecContext& ctx, ParamStore& store, AdamW& optimizer, double clip, Exchange* exchange,
-               std::int64_t most_sequences)
+               std::int64_t most_sequences, const SpikeRule& spike)
     : ctx_(ctx),
       store_(store),
       optimizer_(optimizer),
       clip_(clip),
+      spike_(spike),
       exchange_(exchange),
       scalars_(ctx.device, sizeof(StepScalars), kStepsAhead,
                ctx.dry_run ? MemoryMode::Measure : MemoryMode::Live) {
@@ -43,27 +46,29 @@ Update::Update(ExecContext& ctx, ParamStore& store, AdamW& optimizer, double cli
   // Alone, the losses stay where they are.
   const std::size_t losses =
       exchange ? static_cast<std::size_t>(most_sequences) * size_of(accum_dtype(ctx)) : 0;
-  const std::size_t bytes = padded_bytes(store.units().size() * sizeof(NormResult) + losses);
+  const std::size_t bytes = padded_bytes(store.units().size() * sizeof(NormResult) + sizeof(double) + losses);
   found_ = lasting(ctx, {exchange ? exchange->size() : 1, static_cast<std::int64_t>(bytes)}, DType::U8);
+  if (spike.window > 0) window_ = lasting(ctx, {static_cast<std::int64_t>(sizeof(SpikeWindow))}, DType::U8);
 }
 
 void Update::give(double lr, std::uint64_t t, const StepLosses& losses) {
   if (!exchange_ && !ctx_.dry_run) store_.finish_grads(ctx_.stream);
-  const StepControlArgs found = find(losses);
   std::byte* const host = scalars_.next();
   if (!ctx_.dry_run) {
-    const StepScalars scalars = step_scalars(optimizer_.options(), lr, t);
+    StepScalars scalars = step_scalars(optimizer_.options(), lr, t);
+    scalars.predictions = losses.predictions;
     std::memcpy(host, &scalars, sizeof scalars);
   }
   auto* const scalars = reinterpret_cast<StepScalars*>(scalars_.send(ctx_.stream));
-  step_control(ctx_, found, {scalars, report_});
+  step_control(ctx_, find(losses, scalars),
+               {scalars, report_, reinterpret_cast<SpikeWindow*>(window_.view.data)});
   optimizer_.step(ctx_, scalars);
   scalars_.release(ctx_.stream);
   if (exchange_) exchange_->share_values();
 }
 
 // Norms of what this process owns, and with others' theirs and the losses of all.
-StepControlArgs Update::find(const StepLosses& losses) {
+StepControlArgs Update::find(const StepLosses& losses, const StepScalars* scalars) {
   const std::span<const ParamUnit> units = store_.units();
   const std::int64_t rank = exchange_ ? exchange_->rank() : 0;
   const TensorView found = found_.view.slice(0, rank, rank + 1).reshape({found_.view.shape[1]});
@@ -72,12 +77,22 @@ StepControlArgs Update::find(const StepLosses& losses) {
 
   StepControlArgs args{reinterpret_cast<const NormResult*>(found_.view.data), losses.mine, clip_};
   args.units = static_cast<std::int64_t>(units.size());
+  args.spike = spike_;
+  args.predictions = &scalars->predictions;
   if (!exchange_) return args;
-  const std::size_t at = units.size() * sizeof(NormResult);
+  const auto bytes_at = [&](const void* data, std::int64_t n) {
+    return TensorView(const_cast<void*>(data), {n}, DType::U8, ctx_.device);
+  };
+  std::byte* const predictions = found.data + units.size() * sizeof(NormResult);
+  if (!ctx_.dry_run)
+    copy(bytes_at(predictions, sizeof(double)), bytes_at(args.predictions, sizeof(double)), ctx_.stream);
+  const std::size_t at = units.size() * sizeof(NormResult) + sizeof(double);
   const DType dtype = accum_dtype(ctx_);
   if (losses.mine && !ctx_.dry_run)
     copy(TensorView(found.data + at, losses.mine.shape, dtype, ctx_.device), losses.mine, ctx_.stream);
   exchange_->gather(found, found_.view.reshape({found_.view.numel()}));
+  args.predictions =
+      reinterpret_cast<const double*>(found_.view.data + units.size() * sizeof(NormResult));
   args.losses = TensorView(found_.view.data + at, {losses.total}, dtype, ctx_.device);
   args.ranks = exchange_->size();
   // Else every process has the whole gradient, and the same norms.
@@ -97,8 +112,28 @@ void Update::forget() {
   device_api(ctx_.device.kind).fill(report_, 0, sizeof(StepReport), ctx_.stream.native());
 }
 
+std::vector<StepPoint> Update::window() const {
+  std::vector<StepPoint> steps;
+  if (spike_.window == 0 || ctx_.dry_run) return steps;
+  const HostTensor host(window_.view);
+  const auto& all = *reinterpret_cast<const SpikeWindow*>(host.view().data);
+  const auto size = static_cast<std::uint64_t>(spike_.window);
+  for (std::uint64_t i = all.count - std::min(all.count, size); i < all.count; ++i)
+    steps.push_back(all.steps[i % size]);
+  return steps;
+}
+
+void Update::set_window(std::span<const StepPoint> steps) {
+  if (spike_.window == 0) return;
+  steps = steps.last(std::min(steps.size(), static_cast<std::size_t>(spike_.window)));
+  const auto all = std::make_unique<SpikeWindow>();
+  all->count = steps.size();
+  std::copy(steps.begin(), steps.end(), all->steps);
+  copy(window_.view, TensorView(all.get(), window_.view.shape, DType::U8));
+}
+
 std::size_t Update::device_bytes() const {
-  return scalars_.device_bytes() + sizeof(StepReport) + found_.view.nbytes();
+  return scalars_.device_bytes() + sizeof(StepReport) + found_.view.nbytes() + window_.view.nbytes();
 }
 
 }  // namespace rt

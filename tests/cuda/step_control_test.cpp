@@ -99,7 +99,7 @@ TEST(StepControlOnCuda, MatchesReference) {
       EXPECT_EQ(got.report.non_finite, host.report.non_finite);
       if (bad < 0) { EXPECT_NEAR(got.report.loss, host.report.loss, 1e-12 * host.report.loss); }
     }
-    EXPECT_EQ(host.report.halted, 1u);
+    EXPECT_EQ(host.report.halted, Halt::NotFinite);
   }
 }
 
@@ -112,9 +112,9 @@ TEST(StepControlOnCuda, KeepsWhatGoodStepsLeave) {
     for (std::int64_t i = 0; i < n; ++i)
       numbers.view.as<std::uint8_t>()[i] = static_cast<std::uint8_t>(i % 251 + 1);
     const Tensor from = copy_to(cuda, numbers.view), to({n}, DType::U8, cuda);
-    for (const std::uint64_t halted : {1, 0}) {
+    for (const bool halted : {true, false}) {
       StepReport report{};
-      report.halted = halted;
+      report.halted = halted ? Halt::NotFinite : Halt::No;
       const Tensor there = copy_to(cuda, TensorView(&report, {sizeof(report)}, DType::U8));
       keep_step(on.ctx(), {reinterpret_cast<const StepReport*>(there.view.data), from.view, to.view});
       on.ctx().stream.synchronize();

@@ -41,6 +41,50 @@ class StepControl : public ::testing::TestWithParam<Impl> {
   Control control_{GetParam()};
 };
 
+// The last eight steps, by hand: none is too far before four have been seen, and a bad one is not counted.
+TEST_P(StepControl, TooFarAboveTheStepsBeforeIt) {
+  rt::SpikeWindow window{};
+  const auto step = [&](double loss, double norm, bool halts = false) {
+    const rt::NormResult found{norm * norm, 0};
+    rt::Tensor values({1}, GetParam() == Impl::Ref ? DType::F64 : DType::F32);
+    rt::set_element(values.view, 0, 2 * loss);
+    const double predictions = 2;
+    control_.scalars = {};
+    control_.scalars.step = ++control_.t;
+    rt::StepControlArgs args{&found, values.view, 0};
+    args.predictions = &predictions;
+    args.spike = {8, 3, halts};
+    rt::Workspace ws(rt::Device::cpu(), GetParam(), 0, 0, 0);
+    rt::step_control(ws.ctx(), args, {&control_.scalars, &control_.report, &window});
+    return control_.report.spikes;
+  };
+  EXPECT_EQ(step(100, 1), 0U);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(step(i % 2 ? 1.5 : 1.0, 2), 0U);
+  // Mean 1.25 and deviation 0.29 once 100 is out of the window.
+  for (int i = 0; i < 7; ++i) EXPECT_EQ(step(i % 2 ? 1.0 : 1.5, 2), 0U) << i;
+  EXPECT_EQ(step(2.0, 2), 0U);  // 2.6 deviations
+  EXPECT_EQ(step(1.0, 2), 0U);
+  EXPECT_EQ(step(9.0, 2), 1U);
+  EXPECT_EQ(control_.report.spike.loss, 9.0);
+  EXPECT_EQ(control_.report.spike_step, control_.t);
+  EXPECT_EQ(control_.report.halted, rt::Halt::No);
+  EXPECT_EQ(control_.scalars.halted, 0U);
+  EXPECT_EQ(step(1.0, 2.1), 2U);  // of the norm, which has not moved so far
+  const std::uint64_t seen = window.count;
+  EXPECT_EQ(step(NAN, 2), 2U);
+  EXPECT_EQ(control_.report.halted, rt::Halt::NotFinite);
+  EXPECT_EQ(window.count, seen);
+  control_.report = {};
+  EXPECT_EQ(step(1.0, 50, true), 1U);
+  EXPECT_EQ(control_.report.halted, rt::Halt::Spike);
+  EXPECT_NE(control_.scalars.halted, 0U);
+  EXPECT_EQ(window.count, seen + 1);
+  // What was given after it is not looked at.
+  EXPECT_EQ(step(1.0, 2), 1U);
+  EXPECT_EQ(window.count, seen + 1);
+  EXPECT_NE(control_.scalars.halted, 0U);
+}
+
 // Four units among three processes, whose micro-batches of two take turns; the last one has one less.
 TEST_P(StepControl, ReadsWhatSeveralProcessesFound) {
   struct Found {
@@ -83,7 +127,7 @@ TEST_P(StepControl, ReadsWhatSeveralProcessesFound) {
   rt::set_element(rt::TensorView(bad, {1}, dtype), 0, NAN);
   rt::step_control(ws.ctx(), args, {&scalars, &report});
   EXPECT_EQ(report.bad_loss, 9);
-  EXPECT_EQ(report.halted, 1u);
+  EXPECT_EQ(report.halted, rt::Halt::NotFinite);
 }
 
 TEST_P(StepControl, ClipsAsTorchDoes) {
@@ -108,7 +152,7 @@ TEST_P(StepControl, ReportsTheLastStep) {
   EXPECT_EQ(control_.report.sum_squares, 16);
   EXPECT_EQ(control_.report.non_finite, 0);
   EXPECT_EQ(control_.report.bad_loss, -1);
-  EXPECT_EQ(control_.report.halted, 0u);
+  EXPECT_EQ(control_.report.halted, rt::Halt::No);
   EXPECT_EQ(control_.scalars.halted, 0u);
 }
 
@@ -117,7 +161,7 @@ TEST_P(StepControl, ABadStepHaltsAllThatFollow) {
   control_.step({1, INFINITY, NAN}, 5);
   for (int later = 0; later < 3; ++later) {
     EXPECT_NE(control_.scalars.halted, 0u);
-    EXPECT_EQ(control_.report.halted, 1u);
+    EXPECT_EQ(control_.report.halted, rt::Halt::NotFinite);
     EXPECT_EQ(control_.report.step, 2u);
     EXPECT_EQ(control_.report.bad_loss, 1);
     EXPECT_EQ(control_.report.sum_squares, 5);

@@ -163,10 +163,28 @@ struct BudgetSection {  // whichever comes first; at least one
   friend bool operator==(const BudgetSection&, const BudgetSection&) = default;
 };
 
-enum class NonFinite : std::uint8_t { Stop };
+enum class NonFinite : std::uint8_t { Stop, Skip, Rollback };
+enum class SpikeAction : std::uint8_t { None, Log, Skip, Rollback };
 
+struct SpikeSection {  // a step's loss or gradient norm far above those of the steps before it
+  std::int64_t window = 128;  // steps
+  double sigma = 6;           // standard deviations
+  SpikeAction action = SpikeAction::Log;
+  friend bool operator==(const SpikeSection&, const SpikeSection&) = default;
+};
+
+struct RollbackSection {
+  std::int64_t skip_batches = 1;  // of data, from the one that the bad step read
+  std::int64_t max = 3;           // of a run
+  friend bool operator==(const RollbackSection&, const RollbackSection&) = default;
+};
+
+// A bad step never changes the weights. Then the run stops; or goes on with the next step (at most three in a
+// row); or goes back to the newest checkpoint and comes by here without the batches that were bad.
 struct StabilitySection {
-  NonFinite nonfinite = NonFinite::Stop;
+  NonFinite nonfinite = NonFinite::Stop;  // loss or gradient
+  SpikeSection spike;
+  RollbackSection rollback;
   std::int64_t param_hash_every = 1000;  // steps between comparisons of all processes' weights; 0: never
   friend bool operator==(const StabilitySection&, const StabilitySection&) = default;
 };

@@ -12,6 +12,7 @@ struct StepScalars {
   std::uint64_t step;
   Rng rounding{};            // of this step's bf16 moments
   std::uint32_t halted = 0;  // not 0: nothing is updated (rt/ops/step_control.h)
+  double predictions = 0;    // of the step, by this process: its losses are sums over as many
 };
 
 // AdamW with decoupled weight decay (Loshchilov & Hutter 2019) over one flat range, in one pass:

@@ -6,6 +6,7 @@
 #include "rt/core/exec.h"
 #include "rt/nn/language_model.h"
 #include "rt/nn/param_store.h"
+#include "rt/ops/step_control.h"
 #include "rt/train/objective.h"
 
 namespace rt {
@@ -65,6 +66,7 @@ Plan dry_plan(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
 // micro-batches or a multiple, where the batch has as many sequences.
 Plan make_plan(const RunConfig& config, const ModelSpec& spec, std::size_t memory, std::size_t data = 0,
                const Sharding& sharding = {});
+SpikeRule spike_rule(const RunConfig& config);
 bool needs_exchange(const RunConfig& config, const Sharding& sharding);
 inline constexpr std::int64_t kMicroTokens = 2048;         // on the CPU, where a larger batch is no faster
 inline constexpr std::int64_t kDeviceMicroTokens = 65536;  // on a GPU, which needs more to be busy

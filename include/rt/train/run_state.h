@@ -1,13 +1,21 @@
 #pragma once
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "rt/data/tokenizer.h"
 #include "rt/io/checkpoint.h"
+#include "rt/ops/step_control.h"
 #include "rt/optim/optimizer.h"
 #include "rt/train/carried_state.h"
 
 namespace rt {
+
+// From step `step` on a run reads what comes so many batches later.
+struct DataSkip {
+  std::uint64_t step, batches;
+  friend bool operator==(const DataSkip&, const DataSkip&) = default;
+};
 
 // Where a run is. Everything else that a step depends on is in the config, the weights and the optimizer's
 // state.
@@ -16,6 +24,17 @@ struct RunProgress {
   std::uint64_t tokens = 0;            // tokens trained on
   double seconds = 0;                  // time spent training, over all resumes
   std::uint64_t data_fingerprint = 0;  // of the loader: the same samples in the same order
+  // What it has lived through: config stability.
+  std::vector<StepPoint> window = {};  // of the last steps, oldest first
+  std::vector<DataSkip> skips = {};
+  std::uint64_t rollbacks = 0, skipped = 0;               // so far
+  std::uint64_t last_skipped = 0, skipped_in_a_row = 0;  // the step after it; of which these were the last
+
+  std::uint64_t data_step() const {  // what the loader calls the next step
+    std::uint64_t at = step;
+    for (const DataSkip& skip : skips) at += skip.step <= step ? skip.batches : 0;
+    return at;
+  }
 };
 
 // Writes root/step-N: model.safetensors (masters, official names), optimizer.safetensors, state.json,

@@ -75,7 +75,14 @@ class Trainer {
   std::optional<std::filesystem::path> checkpoint_to_resume() const;
   void start_or_resume();
   void resume_from(const std::filesystem::path& checkpoint);
-  [[noreturn]] void stop_non_finite(const StepReport& bad);
+  // Of a bad step: everything is as before it. What to do then, by config stability; the result that it had.
+  StepResult recover(const StepReport& bad);
+  struct BadStep;
+  BadStep look_at(const StepReport& bad) const;
+  bool skip(const BadStep& bad, const StepReport& report);
+  std::string roll_back(const BadStep& bad);  // why it cannot be; empty: it is
+  [[noreturn]] void stop(const BadStep& bad, const std::string& why);
+  void note_spikes(const StepReport& report);
   void begin_save();   // of what was trained so far, while training goes on
   void finish_save();  // before the weights change
   bool validate();     // also the tasks; false: interrupted
@@ -120,6 +127,8 @@ class Trainer {
   std::optional<std::int64_t> total_steps_;
   RunProgress progress_;
   bool settled_ = true;
+  std::uint64_t next_data_ = 0;    // the step that the prefetcher comes to
+  std::uint64_t spikes_seen_ = 0;  // of the report
   std::uint64_t predictions_ = 0;  // targets of the last step that were not ignored
   StepResult settled_with_;
   std::uint64_t saved_step_ = 0;

@@ -6,7 +6,8 @@ namespace rt::ref {
 
 void step_control(ExecContext& ctx, const StepControlArgs& a, const StepControlOuts& o) {
   if (ctx.dry_run) return;
-  StepReport found{0, 0, 0, 0, -1, 0};
+  StepReport found{};
+  found.bad_loss = -1;
   for (std::int64_t u = 0; u < a.units; ++u) {
     const NormResult norm = unit_norm(a, u);
     found.sum_squares += norm.sum_squares;
@@ -20,11 +21,11 @@ void step_control(ExecContext& ctx, const StepControlArgs& a, const StepControlO
     found.loss += loss;
     if (found.bad_loss < 0 && !std::isfinite(loss)) found.bad_loss = i;
   }
-  decide_step(found, a.clip, o);
+  decide_step(found, a, o);
 }
 
 void keep_step(ExecContext& ctx, const KeepStepArgs& a) {
-  if (ctx.dry_run || a.report->halted != 0) return;
+  if (ctx.dry_run || a.report->halted != Halt::No) return;
   std::memcpy(a.to.data, a.from.data, a.from.nbytes());
 }
 
