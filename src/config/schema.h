@@ -241,9 +241,15 @@ inline void visit(Section& s, CheckpointEvery& v) {
   s.key("time", v.time);
 }
 
+inline void visit(Section& s, KeepBest& v) {
+  s.key("metric", v.metric, {.required = "valid/main/loss"});
+  s.key("n", v.n);
+}
+
 inline void visit(Section& s, CheckpointKeep& v) {
   s.key("last", v.last);
   s.key("every_steps", v.every_steps);
+  s.key("best", v.best, {.terse = true});
 }
 
 inline void visit(Section& s, CheckpointSection& v) {
@@ -251,6 +257,8 @@ inline void visit(Section& s, CheckpointSection& v) {
   s.key("async", v.async);
   s.key("keep", v.keep);
   s.key("resume", v.resume);
+  s.key("grace", v.grace);
+  s.key("trigger_file", v.trigger_file);
   s.key("disk_reserve", v.disk_reserve);
   s.key("allow_change", v.allow_change);
 }

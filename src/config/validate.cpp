@@ -48,6 +48,19 @@ class Validator : private Checks {
     context();
   }
 
+  void best(const KeepBest& best) {
+    at_least(best.n, 1, "checkpoint.keep.best.n");
+    std::string known;
+    bool found = false;
+    for (const ValidSource& set : c_.data.valid) {
+      const std::string metric = "valid/" + set.name + "/loss";
+      known += (known.empty() ? "" : ", ") + metric;
+      found = found || metric == best.metric;
+    }
+    require(found, "checkpoint.keep.best.metric", "\"{}\" is not measured. Known: {}", best.metric,
+            known.empty() ? "none, data.valid is empty" : known);
+  }
+
   void stability() {
     const StabilitySection& s = c_.stability;
     at_least(s.param_hash_every, 0, "stability.param_hash_every");
@@ -203,6 +216,9 @@ class Validator : private Checks {
     if (k.every.time) require(k.every.time->count() > 0, "checkpoint.every.time", "is no time. Use e.g. 30m");
     at_least(k.keep.last, 1, "checkpoint.keep.last");
     at_least(k.keep.every_steps, 1, "checkpoint.keep.every_steps");
+    require(k.trigger_file.find('/') == std::string::npos, "checkpoint.trigger_file",
+            "\"{}\" is not the name of a file in run.dir. Leave the directory out", k.trigger_file);
+    if (k.keep.best) best(*k.keep.best);
     require(!k.resume.empty(), "checkpoint.resume", "is empty. Use auto, never or the path of a checkpoint");
     in_steps(c_.eval.every, "eval.every");
     at_least(c_.eval.tokens, 1, "eval.tokens");

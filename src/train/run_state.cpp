@@ -1,5 +1,6 @@
 #include "rt/train/run_state.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <sstream>
@@ -17,6 +18,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kRecurrent = "recurrent.safetensors";
+const std::string kEval = "eval/";
 
 // To the bit.
 std::string exact(double value) {
@@ -84,6 +86,7 @@ fs::path save_run(const fs::path& root, const RunProgress& progress, const std::
   for (const StepPoint& step : progress.window) window += exact(step.loss) + " " + exact(step.norm) + " ";
   state.set_string("skips", skips);
   state.set_string("window", window);
+  for (const auto& [metric, value] : progress.evals) state.set_f64(kEval + metric, value);
 
   io::CheckpointWriter writer(root, progress.step, crew);
   const Contents weights = weights_of(store, crew), moments = moments_of(store, optimizer, crew);
@@ -113,6 +116,9 @@ RunProgress read_progress(const fs::path& dir) {
   progress.tokens = state.get_u64("tokens");
   progress.seconds = state.get_f64("seconds");
   progress.data_fingerprint = state.get_u64("data_fingerprint");
+  for (const auto& [name, value] : state.entries()) {
+    if (name.starts_with(kEval)) progress.evals[name.substr(kEval.size())] = state.get_f64(name);
+  }
   if (!state.contains("window")) return progress;  // as it was once written
   progress.rollbacks = state.get_u64("rollbacks");
   progress.skipped = state.get_u64("skipped");
@@ -139,6 +145,19 @@ RunProgress load_run(const fs::path& dir, ParamStore& store, Optimizer& optimize
     moments.read_part(name, part.begin, values);
   });
   return read_progress(dir);
+}
+
+std::vector<std::pair<double, std::uint64_t>> measured(const fs::path& root, const std::string& metric) {
+  std::vector<std::pair<double, std::uint64_t>> found;
+  for (const io::CheckpointInfo& checkpoint : io::list_checkpoints(root)) {
+    try {
+      const RunProgress progress = read_progress(checkpoint.dir);
+      const auto at = progress.evals.find(metric);
+      if (at != progress.evals.end()) found.emplace_back(at->second, checkpoint.step);
+    } catch (const Error&) { continue; }  // a damaged one is no best
+  }
+  std::sort(found.begin(), found.end());
+  return found;
 }
 
 void load_carried(const fs::path& dir, CarriedState& carried) {

@@ -81,7 +81,13 @@ Saver::Saved Saver::write(const RunProgress& progress) {
 fs::path Saver::try_to_write(const RunProgress& progress, const io::SaveCrew& crew) {
   fs::path dir = save_run(source_.root, progress, source_.config, *source_.store, *source_.optimizer,
                           source_.carried, *source_.tokenizer, crew);
-  if (crew.leads()) io::prune_checkpoints(source_.root, source_.keep);
+  if (!crew.leads()) return dir;
+  io::Retention keep = source_.keep;
+  if (source_.best) {
+    for (const auto& [value, step] : measured(source_.root, source_.best->metric))
+      if (keep.steps.size() < static_cast<std::size_t>(source_.best->n)) keep.steps.push_back(step);
+  }
+  io::prune_checkpoints(source_.root, keep);
   return dir;
 }
 

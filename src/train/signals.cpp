@@ -1,7 +1,9 @@
 #include "rt/train/signals.h"
 
 #include <unistd.h>
+
 #include <csignal>
+#include <ctime>
 
 namespace rt {
 namespace {
@@ -9,10 +11,18 @@ namespace {
 constexpr int kCaught[] = {SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 constexpr std::size_t kStackBytes = std::size_t{64} << 10;  // a frame with AVX-512 state is about 4 KiB
 std::atomic<int> pending{0};
+std::atomic<long long> asked_at{0};  // nanoseconds of the monotonic clock
 static_assert(std::atomic<int>::is_always_lock_free, "the handler must be async-signal-safe");
+
+long long nanoseconds() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1'000'000'000LL + now.tv_nsec;
+}
 
 void handle(int signal) {
   if (pending.exchange(signal) != 0) _exit(128 + signal);
+  asked_at = nanoseconds();
 }
 
 }  // namespace
@@ -26,6 +36,7 @@ SignalGuard::SignalGuard() : stack_(std::make_unique<std::byte[]>(kStackBytes)) 
   stack.ss_size = kStackBytes;
   sigaltstack(&stack, nullptr);
   pending = 0;
+  asked_at = 0;
   struct sigaction action {};
   action.sa_handler = handle;
   action.sa_flags = SA_ONSTACK;
@@ -40,6 +51,11 @@ SignalGuard::~SignalGuard() {
 }
 
 const std::atomic<int>& SignalGuard::requested() { return pending; }
+
+double SignalGuard::seconds_since_request() {
+  const long long at = asked_at;
+  return at == 0 ? 0 : static_cast<double>(nanoseconds() - at) * 1e-9;
+}
 
 const char* SignalGuard::name(int signal) {
   switch (signal) {

@@ -120,13 +120,15 @@ void Team::step_done(std::uint64_t step) {
   if (session_) session_->watch().step_done(static_cast<std::int64_t>(step));
 }
 
-bool Team::any(bool mine) {
+bool Team::any(bool mine) { return most(mine ? 1 : 0) > 0; }
+
+int Team::most(int mine) {
   if (size() == 1) return mine;
-  float word = mine ? 1 : 0;
+  auto word = static_cast<float>(mine);
   const Stream host(Device::cpu());
   const TensorView view(&word, {1}, DType::F32);
   control_->wait(control_->all_reduce(view, {dist::ReduceOp::Max}, host), host);
-  return word > 0;
+  return static_cast<int>(word);
 }
 
 void Team::sum(std::span<double> numbers) {

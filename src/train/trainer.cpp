@@ -23,7 +23,15 @@ constexpr std::chrono::minutes kSaveAllowed(30);
 
 Trainer::~Trainer() { log::close_file(); }
 
-bool Trainer::stop_asked() { return team_->any(SignalGuard::requested() != 0); }
+// One word of all processes for both that may be asked of a run while it computes.
+bool Trainer::stop_asked() {
+  enum Asked { Nothing, Save, Stop };
+  const std::string& file = config_.checkpoint.trigger_file;
+  const auto trigger = [&] { return team_->leads() && !file.empty() && fs::exists(dir_ / file); };
+  const int all = team_->most(SignalGuard::requested() != 0 ? Stop : trigger() ? Save : Nothing);
+  save_asked_ = save_asked_ || all == Save;
+  return all == Stop;
+}
 
 bool Trainer::give() {
   const ProfileRange range("step");
@@ -61,6 +69,7 @@ bool Trainer::give() {
   update_->give(schedule_.at(static_cast<std::int64_t>(progress_.step)), progress_.step + 1, losses);
   if (carried_) carried_->keep(update_->report());
   ++progress_.step;
+  progress_.evals.clear();
   progress_.tokens += static_cast<std::uint64_t>(config_.batch.global_tokens);
   settled_ = false;
   predictions_ = predictions;
@@ -97,6 +106,7 @@ void Trainer::begin_save() {
   started_ = last_save_ = std::chrono::steady_clock::now();
   progress_.data_fingerprint = loader_->fingerprint();
   progress_.window = update_->window();
+  begun_step_ = progress_.step;
   team_->enter("save", kSaveAllowed);
   saver_->begin(progress_);
 }
@@ -108,6 +118,7 @@ void Trainer::finish_save() {
   saved_step_ = saved->step;
   has_saved_ = true;
   save_wait_ += saved->waited;
+  save_seconds_ = saved->seconds;
 }
 
 fs::path Trainer::save() {

@@ -14,6 +14,9 @@
 #include "rt/train/trainer.h"
 
 namespace rt {
+
+namespace fs = std::filesystem;
+
 namespace {
 
 // Rank 0 alone does these.
@@ -65,7 +68,10 @@ Exit Trainer::fit() {
       if (team_->leads()) report(result, log_line);
     }
     compare_replicas_if_due();
-    if (!last && due(config_.eval.every) && !validate()) return finish(false);
+    if (!last && due(config_.eval.every)) {
+      if (!validate()) return finish(false);
+      if (found_better()) begin_save();
+    }
     if (!last && due(config_.eval.samples.every)) sample();
     if (!last) save_if_due();
   }
@@ -86,7 +92,35 @@ void Trainer::save_if_due() {
   const auto by_time = [&] {
     return every.time && team_->any(std::chrono::steady_clock::now() - last_save_ >= *every.time);
   };
-  if (by_step || by_time()) begin_save();
+  const bool due = by_step || by_time();
+  if ((due || save_asked_) && begun_step_ != progress_.step) begin_save();
+  if (!save_asked_) return;
+  save_asked_ = false;
+  std::error_code ignored;
+  if (team_->leads()) fs::remove(dir_ / config_.checkpoint.trigger_file, ignored);
+}
+
+bool Trainer::found_better() {
+  const auto& best = config_.checkpoint.keep.best;
+  if (!best) return false;
+  finish_save();
+  const auto better = [&] {
+    const auto kept = measured(dir_ / "checkpoints", best->metric);
+    const auto n = static_cast<std::size_t>(best->n);
+    return kept.size() < n || progress_.evals.at(best->metric) < kept[n - 1].first;
+  };
+  return team_->any(team_->leads() && better());
+}
+
+// Whoever sent the signal will not wait for ever: what would be cut off in the middle is not begun.
+bool Trainer::too_late_to_save() {
+  if (!has_saved_ || SignalGuard::requested() == 0) return false;
+  const double left = static_cast<double>(config_.checkpoint.grace.count()) - SignalGuard::seconds_since_request();
+  if (save_seconds_ <= left) return false;
+  log::warn("run", "the last save took {} s, and {} s of checkpoint.grace are left: the run keeps {}.",
+            std::round(save_seconds_ * 100) / 100, std::round(std::max(0.0, left) * 100) / 100,
+            io::checkpoint_name(saved_step_));
+  return true;
 }
 
 // Right after settling: between two reports lies the time of all steps between them.
@@ -159,6 +193,7 @@ bool Trainer::validate() {
                   store_->sharding().shares(3) ? &before_unit_ : nullptr});
     if (!result) return false;
     last_eval_ = result;
+    progress_.evals[format("valid/{}/loss", valid.name)] = result->loss;
     if (!team_->leads()) continue;
     log::info("eval", "step={}, set={}, loss={}, perplexity={}, bits_per_byte={}, tokens={}", progress_.step,
               valid.name, result->loss, result->perplexity, result->bits_per_byte, result->tokens);
@@ -221,23 +256,27 @@ void Trainer::sample() {
 Exit Trainer::finish(bool complete) {
   settle();
   finish_save();
+  // The last checkpoint may be the best only with what it measured in it.
+  const bool measured_first = complete && config_.checkpoint.keep.best;
+  if (measured_first && !validate()) return finish(false);
   const int signal = SignalGuard::requested();
-  const bool unsaved = !has_saved_ || saved_step_ != progress_.step;
+  bool unsaved = !has_saved_ || saved_step_ != progress_.step;
+  if (!complete && team_->any(unsaved && too_late_to_save())) unsaved = false;
   const auto begin = std::chrono::steady_clock::now();
   const std::filesystem::path path =
-      unsaved ? save() : dir_ / "checkpoints" / io::checkpoint_name(progress_.step);
+      unsaved ? save() : dir_ / "checkpoints" / io::checkpoint_name(saved_step_);
   if (!complete) {
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    log::info("run", "{} at step {}: saved {} in {} s. Run the same command to continue. Exit {}.",
+    log::info("run", "{} at step {}: {} {} in {} s. Run the same command to continue. Exit {}.",
               signal          ? SignalGuard::name(signal)
               : out_of_time() ? "wall-clock budget spent"
                               : "another process was stopped",
-              progress_.step, path.string(), std::round(seconds * 10) / 10,
+              progress_.step, saved_step_ == progress_.step ? "saved" : "kept", path.string(), std::round(seconds * 10) / 10,
               static_cast<int>(Exit::Interrupted));
     return Exit::Interrupted;
   }
   const double trained = progress_.seconds;
-  if (!validate()) return finish(false);
+  if (!measured_first && !validate()) return finish(false);
   sample();
   std::string text =
       format("done: {} steps, {} tokens in {} ({} tokens/s)\n", progress_.step,

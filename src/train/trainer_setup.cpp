@@ -148,7 +148,8 @@ void Trainer::open_run_directory() {
 
 void Trainer::check_disk() const {
   if (config_.checkpoint.disk_reserve == config::DiskReserve::None) return;
-  const auto kept = static_cast<std::uint64_t>(config_.checkpoint.keep.last) + 1;
+  const config::CheckpointKeep& keep = config_.checkpoint.keep;
+  const auto kept = static_cast<std::uint64_t>(keep.last + (keep.best ? keep.best->n : 0)) + 1;
   const std::uint64_t present = io::list_checkpoints(dir_ / "checkpoints").size();
   const std::uint64_t needed = plan_.checkpoint * (kept - std::min(present, kept - 1));
   const std::uint64_t free = io::free_disk_bytes(dir_);
@@ -213,7 +214,7 @@ void Trainer::build_training(const Rng& root) {
                                             most_sequences, carried_.get(), exchange_.get(), slices_.get());
   const config::CheckpointKeep& keep = config_.checkpoint.keep;
   Saver::Source source{dir_ / "checkpoints", config_text_,          store_.get(), optimizer_.get(),
-                       carried_.get(),       &corpus_->tokenizer(), team_.get(),  {}};
+                       carried_.get(),       &corpus_->tokenizer(), team_.get(),  {}, keep.best};
   source.keep.last = static_cast<std::size_t>(keep.last);
   source.keep.every_steps = static_cast<std::uint64_t>(keep.every_steps.value_or(0));
   // On a device a second thread would wait for all that the first one gives it.

@@ -22,7 +22,7 @@ TEST(Messages, UnknownKey) {
             "c.yaml:13:7: log.qqqqqqqq: unknown key. (allowed: every, console)");
   EXPECT_EQ(
       error_of(kMinimal + "parallel: {zerro: 1}\n"),
-      "c.yaml:13:12: parallel.zerro: unknown key. Did you mean parallel.zero? (allowed: recompute, zero)");
+      "c.yaml:13:12: parallel.zerro: unknown key. Did you mean parallel.zero? (allowed: recompute, zero, context)");
 }
 
 TEST(Messages, RightKeyWrongPlace) {

@@ -32,12 +32,14 @@ optimizer: {type: adamw, lr: 3e-3, betas: [0.8, 0.95], eps: 1e-8, weight_decay: 
             groups: [{match: "*.att.w0", lr_scale: 2.0, weight_decay: 0.05}, {match: "x"}]}
 schedule: {type: wsd, warmup: 1%, decay: 100ktokens, decay_shape: linear, final: 0}
 budget: {tokens: 2M, steps: 1000, wall: 23h30m}
-stability: {nonfinite: stop, param_hash_every: 7}
+stability: {nonfinite: skip, spike: {window: 99, sigma: 4, action: rollback}, rollback: {skip_batches: 2, max: 5},
+  param_hash_every: 7}
 parallel: {recompute: block, zero: 3}
 dist: {world: 3, rank: 2, local_rank: 1, rendezvous: "[::1]:29501", heartbeat: 3s, restarts: 5, elastic: true,
        timeouts: {init: 2m, first_step: 20m, step: 45s}}
 objective: {type: next_token, l2wrap: 0}
-checkpoint: {every: {steps: null, time: 90s}, async: false, keep: {last: 1, every_steps: 10}, resume: never, disk_reserve: 0,
+checkpoint: {every: {steps: null, time: 90s}, async: false, keep: {last: 1, every_steps: 10, best: {metric: valid/s/loss, n: 2}},
+             grace: 9s, trigger_file: NOW, resume: never, disk_reserve: 0,
              allow_change: [lr, budget]}
 eval: {every: 5steps, at_start: false, tokens: 9k, tasks: [{task: wikitext, path: t, limit: 3}], samples: {every: 6steps, max_tokens: 4, temperature: 0, top_p: 0.5,
        top_k: 3, prompts: ["Once", "a \"b\"\n\tc\\", "- x: é", "12", "~", "null", "#"]}}
@@ -45,7 +47,7 @@ log: {every: 1step, console: lines}
 )";
 
 const Overrides kExcluded = {"data.packing=concat", "data.train=[{path: x}]", "data.seq_len=128",
-                             "data.order=rwkv_magic_prime", "data.magic_prime=11"};
+                             "data.order=rwkv_magic_prime", "data.magic_prime=11", "data.document_state=reset", "parallel.context=2"};
 
 TEST(RunConfigFile, ReadsEveryKey) {
   const RunConfig c = parse(kEverything);
@@ -68,6 +70,13 @@ TEST(RunConfigFile, ReadsEveryKey) {
   EXPECT_EQ(c.data.loss_mask, LossMask::FromDataset);
   EXPECT_EQ(parse(kEverything, kExcluded).data.order, Order::RwkvMagicPrime);
   EXPECT_EQ(parse(kEverything, kExcluded).data.magic_prime, 11);
+  EXPECT_EQ(parse(kEverything, kExcluded).parallel.context, 2);
+  EXPECT_EQ(c.stability.spike, (SpikeSection{99, 4, SpikeAction::Rollback}));
+  EXPECT_EQ(c.stability.rollback, (RollbackSection{2, 5}));
+  EXPECT_EQ(c.stability.nonfinite, NonFinite::Skip);
+  EXPECT_EQ(c.checkpoint.keep.best, (KeepBest{"valid/s/loss", 2}));
+  EXPECT_EQ(c.checkpoint.grace, seconds(9));
+  EXPECT_EQ(c.checkpoint.trigger_file, "NOW");
   EXPECT_EQ(c.batch.global_tokens, 2048);
   EXPECT_EQ(c.optimizer.betas, (std::array{0.8, 0.95}));
   EXPECT_EQ(c.optimizer.moments, DType::BF16);
@@ -93,8 +102,7 @@ TEST(RunConfigFile, DumpReadsBackEqual) {
 // kEverything is what keeps the two tests above honest: a key added to the schema must be added to it.
 TEST(RunConfigFile, TheFullExampleLeavesNoKeyAtItsDefault) {
   const RunConfig c = parse(kEverything), plain = parse(kMinimal);
-  const std::set<std::string> single_choice = {"model.arch", "optimizer.type", "stability.nonfinite",
-                                               "objective.type", "version"};
+  const std::set<std::string> single_choice = {"model.arch", "optimizer.type", "objective.type", "version"};
   std::set<std::string> changed;
   for (const RunConfig& other : {c, parse(kEverything, kExcluded)}) {
     for (const ConfigChange& change : diff(plain, other)) changed.insert(change.path);

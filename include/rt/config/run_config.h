@@ -212,9 +212,16 @@ struct CheckpointEvery {  // both empty: only at the end
   friend bool operator==(const CheckpointEvery&, const CheckpointEvery&) = default;
 };
 
+struct KeepBest {
+  std::string metric;  // required: valid/NAME/loss, of a set of data.valid
+  std::int64_t n = 1;  // checkpoints with the lowest; one is saved whenever an evaluation finds a better one
+  friend bool operator==(const KeepBest&, const KeepBest&) = default;
+};
+
 struct CheckpointKeep {
   std::int64_t last = 3;
   std::optional<std::int64_t> every_steps;  // checkpoints at these multiples are never deleted
+  std::optional<KeepBest> best;
   friend bool operator==(const CheckpointKeep&, const CheckpointKeep&) = default;
 };
 
@@ -225,6 +232,10 @@ struct CheckpointSection {
   CheckpointEvery every;
   CheckpointKeep keep;
   std::string resume = "auto";                   // auto | never | path of a checkpoint
+  // After a signal so much time is left. When the last save took longer than what remains of it, the run keeps
+  // the checkpoint that it has.
+  std::chrono::seconds grace = std::chrono::seconds(120);
+  std::string trigger_file = "SAVE_NOW";  // in run.dir: when it appears, a checkpoint is saved and it goes
   DiskReserve disk_reserve = DiskReserve::Auto;  // auto: refuse to start unless the checkpoints to keep fit
   std::vector<ChangeClass> allow_change;         // never Harmless or Model
   friend bool operator==(const CheckpointSection&, const CheckpointSection&) = default;

@@ -1,6 +1,8 @@
 #pragma once
 #include <filesystem>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "rt/data/tokenizer.h"
@@ -24,6 +26,7 @@ struct RunProgress {
   std::uint64_t tokens = 0;            // tokens trained on
   double seconds = 0;                  // time spent training, over all resumes
   std::uint64_t data_fingerprint = 0;  // of the loader: the same samples in the same order
+  std::map<std::string, double> evals = {};  // "valid/NAME/loss", where it was measured at this step
   // What it has lived through: config stability.
   std::vector<StepPoint> window = {};  // of the last steps, oldest first
   std::vector<DataSkip> skips = {};
@@ -52,5 +55,9 @@ RunProgress load_run(const std::filesystem::path& dir, ParamStore& store, Optimi
 // The state of a checkpoint of the same data in the same order.
 void load_carried(const std::filesystem::path& dir, CarriedState& carried);
 RunProgress read_progress(const std::filesystem::path& dir);
+
+// What checkpoints of a run measured: (value, step), the lowest first.
+std::vector<std::pair<double, std::uint64_t>> measured(const std::filesystem::path& root,
+                                                       const std::string& metric);
 
 }  // namespace rt

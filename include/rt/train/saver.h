@@ -4,6 +4,7 @@
 #include <future>
 #include <optional>
 
+#include "rt/config/run_config.h"
 #include "rt/io/checkpoint.h"
 #include "rt/train/run_state.h"
 #include "rt/train/team.h"
@@ -26,6 +27,7 @@ class Saver {
     const data::Tokenizer* tokenizer;
     Team* team;
     io::Retention keep;
+    std::optional<config::KeepBest> best = {};  // to be kept as well
   };
   // `background` false: begin() does all of it.
   Saver(Source source, bool background) : source_(std::move(source)), background_(background) {}

@@ -14,6 +14,7 @@ class SignalGuard {
   SignalGuard(const SignalGuard&) = delete;
   SignalGuard& operator=(const SignalGuard&) = delete;
   static const std::atomic<int>& requested();
+  static double seconds_since_request();  // 0 without one
   static const char* name(int signal);
 
  private:

@@ -50,6 +50,7 @@ class Team {
   dist::Communicator& context() { return *context_; }  // of those who share a sequence
   dist::Communicator& control() { return *control_; }
   bool any(bool mine);  // whether one of them says so
+  int most(int mine);   // the highest of what they say
   // Sums of all processes' numbers, in their place.
   void sum(std::span<double> numbers);
 
