@@ -6,6 +6,7 @@
 
 #include "io/archive_impl.h"
 #include "io/text.h"
+#include "rt/core/device_reader.h"
 #include "rt/core/error.h"
 #include "rt/core/host.h"
 #include "rt/io/safetensors.h"
@@ -106,10 +107,13 @@ std::pair<std::vector<FilePiece>, std::uint64_t> share_safetensors(const std::fi
     start += header;
     out.write(0, start.data(), start.size());
   }
+  DeviceReader reader;
   for (const TensorPart& part : mine) {
-    const HostTensor host(part.values);
-    out.write(places.at(part.name) + static_cast<std::uint64_t>(part.begin) * size_of(part.values.dtype),
-              host.view().data, host.view().nbytes());
+    const std::uint64_t place =
+        places.at(part.name) + static_cast<std::uint64_t>(part.begin) * size_of(part.values.dtype);
+    reader.read(part.values, [&](std::size_t at, std::span<const std::byte> piece) {
+      out.write(place + at, piece.data(), piece.size());
+    });
   }
   return {out.finish(), size};
 }

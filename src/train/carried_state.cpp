@@ -1,5 +1,8 @@
 #include "rt/train/carried_state.h"
 
+#include <cstring>
+
+#include "rt/core/device_reader.h"
 #include "rt/core/device_api.h"
 #include "rt/core/error.h"
 #include "rt/core/host.h"
@@ -86,9 +89,12 @@ void CarriedState::for_each_part(
 }
 
 std::vector<CarriedState::Field> CarriedState::read() const {
-  const HostTensor blocks(now_.view);
+  const Tensor blocks(now_.view.shape, now_.view.dtype);
+  DeviceReader().read(now_.view, [&](std::size_t at, std::span<const std::byte> piece) {
+    std::memcpy(blocks.view.data + at, piece.data(), piece.size());
+  });
   std::vector<Field> all = fields();
-  for_each_part(all, blocks.view(),
+  for_each_part(all, blocks.view,
                 [](const TensorView& part, const TensorView& place) { copy(part, place); });
   return all;
 }

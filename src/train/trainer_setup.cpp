@@ -217,9 +217,7 @@ void Trainer::build_training(const Rng& root) {
                        carried_.get(),       &corpus_->tokenizer(), team_.get(),  {}, keep.best};
   source.keep.last = static_cast<std::size_t>(keep.last);
   source.keep.every_steps = static_cast<std::uint64_t>(keep.every_steps.value_or(0));
-  // On a device a second thread would wait for all that the first one gives it.
-  saver_ =
-      std::make_unique<Saver>(std::move(source), config_.checkpoint.async && device_.kind == DeviceKind::Cpu);
+  saver_ = std::make_unique<Saver>(std::move(source), config_.checkpoint.async);
   update_ = std::make_unique<Update>(workspace_->ctx(), *store_, *optimizer_, config_.optimizer.grad_clip,
                                      exchange_.get(), most_sequences, spike_rule(config_));
 }
