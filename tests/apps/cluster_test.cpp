@@ -1,6 +1,7 @@
 // Several processes that train one model: rwkv-train --nproc.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <map>
 
@@ -101,6 +102,36 @@ TEST_F(ClusterDist, ProcessesShareTheTimeOfASequence) {
       all += weights[i] * weights[i];
     }
     EXPECT_LE(std::sqrt(squares / all), 1e-5) << name;
+  }
+}
+
+// What is decided about a step is decided alike by all, from the losses and norms of all.
+TEST_F(ClusterDist, SpikesAreSkippedByAllAlike) {
+  const Words settings = {"run.deterministic=true", "batch.micro_sequences=2", "budget.steps=30", "optimizer.lr=0.01",
+                          "stability.spike={window: 6, sigma: 1.5, action: skip}"};
+  const auto skips = [&](const std::string& name) {
+    std::string found;
+    std::ifstream in(run_dir(name) / "metrics.jsonl");
+    for (std::string line; std::getline(in, line);)
+      if (line.find("\"skip\"") != std::string::npos) found += line + "\n";
+    return found;
+  };
+  ASSERT_EQ(run(train("alone", 1, settings)).status, 0);
+  const std::string want = skips("alone");
+  EXPECT_FALSE(want.empty());
+  for (const auto& [world, zero, context] : {std::array{2, 1, 1}, std::array{4, 3, 1}, std::array{2, 0, 2}}) {
+    Words own = settings;
+    own.push_back("parallel.zero=" + std::to_string(zero));
+    own.push_back("parallel.context=" + std::to_string(context));
+    const std::string name = "w" + std::to_string(world) + "c" + std::to_string(context);
+    const Outcome outcome = run(train(name, world, own));
+    ASSERT_EQ(outcome.status, 0) << outcome.out << outcome.err;
+    if (context > 1) {
+      EXPECT_EQ(lines(skips(name)), lines(want)) << skips(name);  // the bits are its own
+      continue;
+    }
+    EXPECT_EQ(skips(name), want) << name;
+    EXPECT_TRUE(state(name, 30) == state("alone", 30)) << name;
   }
 }
 
