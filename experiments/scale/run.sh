@@ -13,7 +13,7 @@ compare() {
 tokens_per_s_published,tokens_per_s_predicted,predicted_over_published,tokens_per_s_products_only,mfu_published,mfu_predicted,fits,memory_gib"
   tail -n +2 "$here/cases.csv" | while IFS=, read -r system model machine gpus zero recompute T tokens wire moments layers \
     width vocab inner active published nominal; do
-    "$rwkv" check "$here/base.yaml" --world "$gpus" --machine "$machine" --zero "$zero" --wire "$wire" \
+    "$rwkv" check "$here/base.yaml" --world "$gpus" --machine "$machine" --set "parallel.zero=$zero" --set "precision.grad_reduce=$wire" \
       --csv "$work/row.csv" --set "data.seq_len=$T" --set "batch.global_tokens=$tokens" \
       --set "parallel.recompute=$recompute" --set "optimizer.moments=$moments" --set "model.layers=$layers" \
       --set "model.width=$width" --set "model.vocab=$vocab" --set "model.ffn_width=$inner" >/dev/null
@@ -44,7 +44,7 @@ plot() {  # name, machine, then options
   "$rwkv" check "$here/base.yaml" --machine "$machine" --world sweep --sizes all --csv "$here/$name.csv" \
     --plot "$here/$name.svg" "$@" >/dev/null
 }
-plot weak_h100x8 h100x8 --zero 2 --wire bf16 --tokens-per-gpu 16384 --points "$work/points.csv"
-plot strong_h100x8 h100x8 --zero 2 --wire bf16
-plot strong_a100x8 a100x8 --zero 2 --wire bf16
-plot strong_4090x8 4090x8 --zero 2 --wire bf16
+plot weak_h100x8 h100x8 --set parallel.zero=2 --set precision.grad_reduce=bf16 --tokens-per-gpu 16384 --points "$work/points.csv"
+plot strong_h100x8 h100x8 --set parallel.zero=2 --set precision.grad_reduce=bf16
+plot strong_a100x8 a100x8 --set parallel.zero=2 --set precision.grad_reduce=bf16
+plot strong_4090x8 4090x8 --set parallel.zero=2 --set precision.grad_reduce=bf16

@@ -176,8 +176,6 @@ int check_main(int argc, char** argv) {
   std::string names;
   for (const Machine& m : machines()) names += (names.empty() ? "" : ", ") + std::string(m.name);
   options.text("--machine", scale.machine, "What --world is about: " + names);
-  options.choice("--zero", scale.zero, {"0", "1", "2", "3"}, "What GPUs share: ZeRO's stage");
-  options.choice("--wire", scale.wire, {"f32", "bf16"}, "What gradients are sent as");
   options.text("--sizes", scale.sizes, "RWKV-7 models instead of the config's: 0.1B,7.2B or all");
   options.count("--tokens-per-gpu", scale.tokens_per_gpu,
                 "A step grows with the GPUs; 0: batch.global_tokens");

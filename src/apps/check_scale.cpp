@@ -81,9 +81,9 @@ ScaleRun run_of(const RunConfig& config, const ModelSpec& model, const ScaleQues
   run.micro_sequences = config.batch.micro_sequences;
   run.compute = config.precision.compute.value_or(DType::BF16);
   run.moments = config.optimizer.moments;
-  run.wire = q.wire == "bf16" ? DType::BF16 : DType::F32;
+  run.wire = config.precision.grad_reduce;
   run.recompute = recompute_of(config);
-  run.zero = q.zero[0] - '0';
+  run.zero = static_cast<int>(config.parallel.zero);
   run.world = world;
   return run;
 }

@@ -13,8 +13,6 @@ namespace rt {
 struct ScaleQuestion {
   std::string world;                // "32", "1,8,64", or "sweep": 1, 2, 4, ... 4096
   std::string machine;              // of rt/train/machines.h
-  std::string zero = "1";           // 0..3
-  std::string wire = "f32";         // or bf16
   std::string sizes;                // "0.1B,7.2B" or "all": these RWKV-7 models instead of the config's
   std::int64_t tokens_per_gpu = 0;  // a step; 0: batch.global_tokens, whatever the world
   std::optional<std::string> csv, plot, points;

@@ -165,7 +165,7 @@ std::string what_would_fit(const ScaleRun& run, const Machine& machine) {
   };
   ScaleRun other = run;
   for (other.zero = run.zero + 1; run.world > 1 && other.zero <= 3; ++other.zero) {
-    if (consider(other, format("--zero {}", other.zero))) break;
+    if (consider(other, format("parallel.zero: {}", other.zero))) break;
   }
   other = run;
   other.recompute = Recompute::Block;
@@ -185,7 +185,7 @@ std::string what_would_fit(const ScaleRun& run, const Machine& machine) {
   other.recompute = Recompute::Block;
   other.micro_sequences = 1;
   other.zero = 3;
-  consider(other, "--zero 3 with parallel.recompute: block and batch.micro_sequences: 1");
+  consider(other, "parallel.zero: 3 with parallel.recompute: block and batch.micro_sequences: 1");
   return all;
 }
 

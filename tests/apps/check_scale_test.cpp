@@ -21,7 +21,7 @@ class CheckScale : public Program {
 };
 
 TEST_F(CheckScale, OneCountIsATable) {
-  const Outcome o = check({"--world", "32", "--machine", "h100x8", "--zero", "2"});
+  const Outcome o = check({"--world", "32", "--machine", "h100x8", "--set", "parallel.zero=2"});
   EXPECT_TRUE(succeeds(o));
   for (const char* part : {"vocab 512", "32 x h100x8", "ZeRO 2", "memory per GPU", "masters",
                            "reduce-scatter", "exposed", "tokens/s", "MFU"}) {
@@ -60,7 +60,7 @@ TEST_F(CheckScale, RefusesInOneLine) {
   EXPECT_TRUE(
       refuses(check({"--world", "8", "--machine", "h100x8", "--sizes", "9B"}), 2, "is not one of 0.1B"));
   EXPECT_TRUE(
-      refuses(check({"--world", "8", "--machine", "4090x8", "--sizes", "7.2B"}), 5, "Fits with --zero"));
+      refuses(check({"--world", "8", "--machine", "4090x8", "--sizes", "7.2B"}), 5, "Fits with parallel.zero"));
   spew(dir_ / "p.csv", "model,gpus,mfu,label\n0.1B,x,0.3,y\n");
   EXPECT_TRUE(refuses(check({"--world", "1,2", "--machine", "h100x8", "--plot", (dir_ / "a.svg").string(),
                              "--points", (dir_ / "p.csv").string()}),

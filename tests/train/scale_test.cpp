@@ -242,8 +242,8 @@ TEST(Scale, SaysWhatWouldFit) {
   run.recompute = Recompute::None;
   EXPECT_FALSE(estimate_scale(run, h100()).fits);
   const std::string hint = what_would_fit(run, h100());
-  EXPECT_NE(hint.find("--zero "), std::string::npos) << hint;
-  run.zero = hint[hint.find("--zero ") + 7] - '0';
+  EXPECT_NE(hint.find("parallel.zero: "), std::string::npos) << hint;
+  run.zero = hint[hint.find("parallel.zero: ") + 15] - '0';
   EXPECT_TRUE(estimate_scale(run, h100()).fits);
   EXPECT_EQ(what_would_fit(run_of(model(61, 16384), 1, 1), find_machine("4090x1")), "");
 }
