@@ -66,7 +66,7 @@ std::string scale_csv(const std::vector<ScaleRow>& rows, const Machine& machine)
 std::string scale_plot(const std::vector<ScaleRow>& rows, const Machine& machine,
                        const ScaleQuestion& question) {
   LinePlot plot;
-  plot.title = format("Predicted MFU, {}, ZeRO {}", machine.name, question.zero);
+  plot.title = format("Predicted MFU, {}, ZeRO {}", machine.name, rows.empty() ? 0 : rows.front().run.zero);
   plot.x_title = "GPUs";
   plot.y_title = "MFU, % (6 FLOPs per active parameter and token)";
   plot.y_max = 70;
