@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "rt/core/thread_signals.h"
+
 namespace rt::dist::nccl {
 
 constexpr Milliseconds kLook(100), kPoll(1);
@@ -99,6 +101,7 @@ bool Queue::connect(Store& store, const NcclOptions& options) {
 }
 
 void Queue::run(Store& store, const NcclOptions& options) {
+  leave_signals_to_others();  // nor do threads take them that NCCL starts from here
   if (!connect(store, options)) return;
   while (Op* const op = next()) {
     try {
@@ -126,6 +129,7 @@ Queue::Op* Queue::next() {
 }
 
 void Queue::watch() {
+  leave_signals_to_others();
   for (;;) {
     {
       std::unique_lock lock(mutex_);

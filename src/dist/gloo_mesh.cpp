@@ -6,6 +6,7 @@
 #include <csignal>
 
 #include "rt/core/error.h"
+#include "rt/core/thread_signals.h"
 
 namespace rt::dist {
 namespace {
@@ -48,8 +49,11 @@ GlooMesh::GlooMesh(Store& store, int rank, int size, const GlooOptions& options)
   // Gloo writes to peers that may be gone: an error of the collective, not the end of this process.
   std::signal(SIGPIPE, SIG_IGN);
   try {
-    std::shared_ptr<gloo::transport::Device> device =
-        gloo::transport::tcp::CreateDevice(gloo::transport::tcp::attr(store.local_address().c_str()));
+    std::shared_ptr<gloo::transport::Device> device;
+    {
+      const SignalsLeftToOthers of_its_thread;
+      device = gloo::transport::tcp::CreateDevice(gloo::transport::tcp::attr(store.local_address().c_str()));
+    }
     GlooStore keys(store, options);
     context_->setTimeout(options.connect);
     context_->connectFullMesh(keys, device);

@@ -1,4 +1,5 @@
 #pragma once
+#include <signal.h>
 
 namespace rt {
 
@@ -6,5 +7,17 @@ namespace rt {
 // it: a handler must not run on another's stack in the middle of a kernel (see train/signals.cpp), nor leave
 // the first one waiting. What a thread causes itself still reaches it.
 void leave_signals_to_others();
+
+// The same for threads that a library starts meanwhile: they take over what the calling one leaves alone.
+class SignalsLeftToOthers {
+ public:
+  SignalsLeftToOthers();
+  ~SignalsLeftToOthers();
+  SignalsLeftToOthers(const SignalsLeftToOthers&) = delete;
+  SignalsLeftToOthers& operator=(const SignalsLeftToOthers&) = delete;
+
+ private:
+  sigset_t before_;
+};
 
 }  // namespace rt
