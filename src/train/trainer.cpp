@@ -17,10 +17,6 @@ namespace rt {
 
 namespace fs = std::filesystem;
 
-namespace {
-constexpr std::chrono::minutes kSaveAllowed(30);
-}  // namespace
-
 Trainer::~Trainer() { log::close_file(); }
 
 // One word of all processes for both that may be asked of a run while it computes.
@@ -97,34 +93,6 @@ StepResult Trainer::settle() {
 StepResult Trainer::step() {
   if (!give()) return {.interrupted = true};
   return settle();
-}
-
-void Trainer::begin_save() {
-  settle();
-  finish_save();
-  progress_.seconds += elapsed();
-  started_ = last_save_ = std::chrono::steady_clock::now();
-  progress_.data_fingerprint = loader_->fingerprint();
-  progress_.window = update_->window();
-  begun_step_ = progress_.step;
-  team_->enter("save", kSaveAllowed);
-  saver_->begin(progress_);
-}
-
-void Trainer::finish_save() {
-  if (!saver_->busy()) return;
-  team_->enter("save", kSaveAllowed);
-  const auto saved = saver_->finish();
-  saved_step_ = saved->step;
-  has_saved_ = true;
-  save_wait_ += saved->waited;
-  save_seconds_ = saved->seconds;
-}
-
-fs::path Trainer::save() {
-  begin_save();
-  finish_save();
-  return dir_ / "checkpoints" / io::checkpoint_name(saved_step_);
 }
 
 double Trainer::elapsed() const {
