@@ -33,6 +33,7 @@ class Policy {
     count_failed_start(ending);
     const bool barren = failed_before_ && ending.step <= furthest_;
     if (barren && !go_on_without(ending.local_rank)) return "No step was gained since the failure before";
+    in_vain_ = ending.step > furthest_ ? 0 : in_vain_ + 1;
     failed_before_ = !barren;  // with other processes it is tried anew
     furthest_ = std::max(furthest_, ending.step);
     ++restarts_;
@@ -41,7 +42,7 @@ class Policy {
 
   Milliseconds back_off() const {
     Milliseconds wait = options_.back_off;
-    for (int i = 1; i < restarts_ && wait < kLongestBackOff; ++i) wait *= 2;
+    for (int i = 0; i < in_vain_ && wait < kLongestBackOff; ++i) wait *= 2;
     return std::min(wait, kLongestBackOff);
   }
 
@@ -70,6 +71,7 @@ class Policy {
   std::int64_t furthest_ = -1;
   bool failed_before_ = false;
   int restarts_ = 0;
+  int in_vain_ = 0;  // starts that gained no step, up to the last
 };
 
 }  // namespace

@@ -13,7 +13,8 @@ struct SupervisorOptions {
   std::vector<std::string> restart_arguments;  // added to it when it is started again
   int restarts = 3;                            // at most
   bool elastic = false;                        // go on without a process that failed to start twice
-  Milliseconds back_off{1000};  // before the first restart, then twice as long each time, up to a minute
+  // Before a restart; after each start that gained no step twice as long, up to a minute.
+  Milliseconds back_off{1000};
   Milliseconds grace{3000};     // from a failure to the death of those that have not ended by themselves
   std::filesystem::path log;    // its lines are also added to this file, where there is one by then
 };
