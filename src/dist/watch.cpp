@@ -78,6 +78,8 @@ std::optional<std::string> Watch::publish_failure(std::string_view what, Exit co
   return state_->publish(what, code);
 }
 
+bool Watch::ending() const { return state_->watcher && state_->watcher->ending(); }
+
 void Watch::leave() {
   if (state_->watcher) state_->watcher->leave();
 }

@@ -24,6 +24,7 @@ class Watcher {
   std::optional<std::string> stop_requested() const;
   // This process ends by itself with that code: others' failures are left alone.
   void expect_end(Exit code);
+  bool ending() const { return own_code_ >= 0; }
   void leave();
 
  private:

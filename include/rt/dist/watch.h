@@ -64,6 +64,8 @@ class Watch {
   // rank. Exit::Peer is seldom a cause, so the others have two seconds to name theirs. After this the process
   // is expected to end by itself, with `code`; if it has not within ten seconds, it is ended.
   std::optional<std::string> publish_failure(std::string_view what, Exit code);
+  // It has been called: nobody has to be waited for.
+  bool ending() const;
 
   // The end of this process is no failure from now on, and it is watched no more.
   void leave();
