@@ -9,18 +9,27 @@ Word::Word(std::string_view text) : size_(static_cast<std::uint8_t>(std::min(tex
   std::memcpy(bytes_.data(), text.data(), size_);
 }
 
-Milliseconds limit(const Doing& doing, const WatchTimeouts& timeouts) {
+Milliseconds limit_for_silence(const Doing& doing, const WatchTimeouts& timeouts) {
   Milliseconds usual = timeouts.init;
   if (doing.stage == Stage::FirstStep) usual = timeouts.first_step;
   if (doing.stage == Stage::Steps)
     usual = timeouts.step.value_or(std::max(Milliseconds(60'000), 10 * doing.median));
-  return std::max(usual, doing.allowed);
+  return usual;
+}
+
+Milliseconds limit(const Doing& doing, const WatchTimeouts& timeouts) {
+  return std::max(limit_for_silence(doing, timeouts), doing.allowed);
+}
+
+void Activity::change(Clock::time_point now) {
+  ++doing_.changes;
+  doing_.changed = now;
 }
 
 void Activity::enter(std::string_view phase, Milliseconds allowed) {
   const Clock::time_point now = Clock::now();
   const std::lock_guard lock(mutex_);
-  ++doing_.changes;
+  change(now);
   doing_.phase = Word(phase);
   doing_.since = now;
   doing_.allowed = allowed;
@@ -29,7 +38,7 @@ void Activity::enter(std::string_view phase, Milliseconds allowed) {
 std::uint64_t Activity::begin(std::string_view op, std::uint64_t bytes) {
   const Clock::time_point now = Clock::now();
   const std::lock_guard lock(mutex_);
-  ++doing_.changes;
+  change(now);
   const std::uint64_t number = ++doing_.begun;
   at(number) = {number, bytes, Word(op), doing_.phase, now, {}, false};
   if (number >= oldest_ + kKept) oldest_ = number - kKept + 1;
@@ -40,7 +49,7 @@ std::uint64_t Activity::begin(std::string_view op, std::uint64_t bytes) {
 void Activity::end(std::uint64_t number) {
   const Clock::time_point now = Clock::now();
   const std::lock_guard lock(mutex_);
-  ++doing_.changes;
+  change(now);
   if (at(number).number != number) return;  // overwritten since
   at(number).end = now;
   at(number).done = true;
@@ -54,7 +63,7 @@ void Activity::skip_done() {
 void Activity::ready() {
   const Clock::time_point now = Clock::now();
   const std::lock_guard lock(mutex_);
-  ++doing_.changes;
+  change(now);
   doing_.stage = Stage::FirstStep;
   step_began_ = now;
 }
@@ -62,7 +71,7 @@ void Activity::ready() {
 void Activity::step_done(std::int64_t step) {
   const Clock::time_point now = Clock::now();
   const std::lock_guard lock(mutex_);
-  ++doing_.changes;
+  change(now);
   doing_.step = step;
   // The first is no measure: it plans, allocates and records.
   if (doing_.stage == Stage::Steps)

@@ -36,6 +36,7 @@ enum class Stage : std::uint8_t { Init, FirstStep, Steps };
 
 struct Doing {
   std::uint64_t changes = 0;  // calls so far: another number is progress
+  Clock::time_point changed;  // by the last one
   Stage stage = Stage::Init;
   Word phase;
   Clock::time_point since;  // of the phase
@@ -46,8 +47,10 @@ struct Doing {
   Milliseconds median{};            // of the last steps; 0: none is done
 };
 
-// How long one that does this may make no progress.
+// How long one that does this may make no progress; and how long it may while others give no sign of life,
+// for whom no phase is worth waiting.
 Milliseconds limit(const Doing& doing, const WatchTimeouts& timeouts);
+Milliseconds limit_for_silence(const Doing& doing, const WatchTimeouts& timeouts);
 
 // What this process does, said by those that do it: Watch's calls.
 class Activity {
@@ -66,7 +69,8 @@ class Activity {
   static constexpr std::size_t kSteps = 31;
   Collective& at(std::uint64_t number) { return ring_[number % kKept]; }
   const Collective& at(std::uint64_t number) const { return ring_[number % kKept]; }
-  void skip_done();  // locked
+  void change(Clock::time_point now);  // this and the next: locked
+  void skip_done();
 
   mutable std::mutex mutex_;  // held for less than a microsecond
   Doing doing_;

@@ -173,6 +173,11 @@ void keep_alive(const Socket& socket) {
   set_option(socket.fd(), IPPROTO_TCP, TCP_KEEPINTVL, 5);
   set_option(socket.fd(), IPPROTO_TCP, TCP_KEEPCNT, 4);
 #endif
+#ifdef TCP_USER_TIMEOUT
+  // While something that was sent is not acknowledged nobody is asked for a sign of life: it would be 15
+  // minutes.
+  set_option(socket.fd(), IPPROTO_TCP, TCP_USER_TIMEOUT, 30'000);
+#endif
 }
 
 }  // namespace rt::dist

@@ -1,7 +1,6 @@
 #include "dist/verdict.h"
 
 #include <algorithm>
-#include <vector>
 
 namespace rt::dist {
 namespace {
@@ -12,15 +11,10 @@ constexpr std::int64_t kMostTimeouts = 10;
 class Judge {
  public:
   explicit Judge(const Scene& scene) : s_(scene), mine_(scene.now.at(scene.me)) {
+    silent_ = silent_ranks(scene);
     for (int r = 0; r < s_.world; ++r) {
-      if (s_.left.contains(r)) continue;
-      const auto before = s_.before.find(r), now = s_.now.find(r);
-      if (now == s_.now.end() ||
-          (r != s_.me && before != s_.before.end() && before->second.beats == now->second.beats)) {
-        silent_.push_back(r);
-      } else {
+      if (!s_.left.contains(r) && std::find(silent_.begin(), silent_.end(), r) == silent_.end())
         alive_.push_back(r);
-      }
     }
   }
 
@@ -119,6 +113,18 @@ class Judge {
 };
 
 }  // namespace
+
+std::vector<int> silent_ranks(const Scene& s) {
+  std::vector<int> silent;
+  for (int r = 0; r < s.world; ++r) {
+    if (s.left.contains(r)) continue;
+    const auto before = s.before.find(r), now = s.now.find(r);
+    if (now == s.now.end() ||
+        (r != s.me && before != s.before.end() && before->second.beats == now->second.beats))
+      silent.push_back(r);
+  }
+  return silent;
+}
 
 std::optional<std::string> find_late(const Scene& scene) {
   Judge judge(scene);

@@ -2,6 +2,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "dist/watch_words.h"
 
@@ -21,5 +22,8 @@ struct Scene {
 // Late are, the first kind that there is: ranks that gave no sign of life between the two looks; ranks that
 // began fewer collectives than others, or are in none while others wait in one.
 std::optional<std::string> find_late(const Scene& scene);
+
+// Those of the first kind.
+std::vector<int> silent_ranks(const Scene& scene);
 
 }  // namespace rt::dist

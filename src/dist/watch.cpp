@@ -78,6 +78,8 @@ std::optional<std::string> Watch::publish_failure(std::string_view what, Exit co
   return state_->publish(what, code);
 }
 
+bool Watch::ending() const { return state_->watcher && state_->watcher->ending(); }
+
 void Watch::leave() {
   if (state_->watcher) state_->watcher->leave();
 }
@@ -90,7 +92,7 @@ void Watch::wait_for_others() {
   } catch (const Error&) {}  // there is no store that they could need
 }
 
-void wait_for_others(Store& store, int rank, int world) {
+void wait_for_others(Store& store, int rank, int world, std::span<const int> silent) {
   Clock::time_point silent_since = Clock::now(), failed_since = Clock::time_point::max();
   std::map<std::string, std::string> signs;
   for (;;) {
@@ -103,7 +105,8 @@ void wait_for_others(Store& store, int rank, int world) {
     }
     bool all = true;
     for (int r = 0; r < world; ++r) {
-      const bool knows = left.contains(key_of(kLeft, r)) || told.contains(key_of(kTold, r));
+      const bool knows = left.contains(key_of(kLeft, r)) || told.contains(key_of(kTold, r)) ||
+                         std::find(silent.begin(), silent.end(), r) != silent.end();
       all = all && (knows || r == rank || r == failed);
     }
     if (all) return;

@@ -96,11 +96,14 @@ void Watcher::count_time() {
   const auto now = Clock::now();
   // No look takes longer, but for a process that is stopped.
   const Milliseconds longest = kTick + answer_time() + kReconnect;
-  awake_ += std::min(longest, std::chrono::duration_cast<Milliseconds>(now - last_look_));
+  const Milliseconds passed = std::min(longest, std::chrono::duration_cast<Milliseconds>(now - last_look_));
+  awake_ += passed;
   last_look_ = now;
   doing_ = activity_.look();
   if (doing_.changes != seen_changes_) {
-    progress_at_ = awake_;
+    // Not now: where the store has gone, this look took all the time of an answer.
+    const auto since = std::chrono::duration_cast<Milliseconds>(now - doing_.changed);
+    progress_at_ = awake_ - std::clamp(since, Milliseconds(0), passed);
     warned_ = false;
   }
   seen_changes_ = doing_.changes;
@@ -152,7 +155,7 @@ Report Watcher::report() const {
 }
 
 void Watcher::judge() {
-  if (idle() <= limit(doing_, options_.timeouts)) {
+  if (idle() <= limit_for_silence(doing_, options_.timeouts)) {
     asked_.reset();
     return;
   }
@@ -168,15 +171,17 @@ void Watcher::judge() {
   scene.now[options_.rank] = report();
   for (const auto& [key, value] : store_->list(kLeft))
     scene.left.insert(std::stoi(key.substr(std::string_view(kLeft).size())));
-  if (const auto line = find_late(scene)) {
+  silent_ = silent_ranks(scene);
+  const bool late = idle() > limit(doing_, options_.timeouts);
+  if (const auto line = late || !silent_.empty() ? find_late(scene) : std::nullopt) {
     asked_ = scene.now;
     hang(*line);
   }
-  if (!warned_) {
+  if (late && !warned_) {
     log::warn("dist", "no progress for {} s, in {}: other ranks are at work within their timeouts",
               idle().count() / 1000, doing_.phase.view());
   }
-  warned_ = true;
+  warned_ = warned_ || late;
   asked_ = scene.now;
   asked_at_ = awake_;
 }
@@ -198,7 +203,7 @@ void Watcher::end(const Failure& failure) {
     write_trace(options_, failure.step, activity_, report(), asked_.value_or(Reports()));
   try {
     if (!lost_) store_->set(key_of(kTold, options_.rank), "");
-    if (!lost_ && serves()) wait_for_others(*store_, options_.rank, options_.world);
+    if (!lost_ && serves()) wait_for_others(*store_, options_.rank, options_.world, silent_);
   } catch (const Error&) {}  // nobody to tell
   ::_exit(static_cast<int>(Exit::Peer));
 }
@@ -208,7 +213,8 @@ void Watcher::store_lost() {
   const bool again = lost_;  // it could not be reached anew
   lost_ = true;
   count_time();
-  const bool late = idle() > limit(doing_, options_.timeouts) || (lost_by_close_ && idle() > kWithoutStore);
+  const bool late =
+      idle() > limit_for_silence(doing_, options_.timeouts) || (lost_by_close_ && idle() > kWithoutStore);
   // An answer that did not come in time is no news from one that was stopped itself.
   if (!again || !late) return;
   hang(format("no progress for {} s. {}", idle().count() / 1000, store_lost_words(options_)));

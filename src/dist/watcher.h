@@ -3,8 +3,10 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "dist/activity.h"
 #include "dist/verdict.h"
@@ -24,6 +26,7 @@ class Watcher {
   std::optional<std::string> stop_requested() const;
   // This process ends by itself with that code: others' failures are left alone.
   void expect_end(Exit code);
+  bool ending() const { return own_code_ >= 0; }
   void leave();
 
  private:
@@ -64,13 +67,14 @@ class Watcher {
   bool stop_told_ = false, warned_ = false, lost_ = false, lost_by_close_ = false;
   std::optional<Reports> asked_;  // what all said when this process had exceeded its timeout
   Milliseconds asked_at_{};
+  std::vector<int> silent_;  // since then
 };
 
 std::string store_lost_words(const WatchOptions& options);  // who is gone with it
 
 // Waits until each other rank has left or knows of the failure: 1.5 s when there is one, else as long as they
-// give signs of life, and 10 s longer.
-void wait_for_others(Store& store, int rank, int world);
+// give signs of life, and 10 s longer. Not for those who are silent already.
+void wait_for_others(Store& store, int rank, int world, std::span<const int> silent = {});
 
 // dir/hang-STEP/rankK.json: what this process did last, and what it saw of the others.
 void write_trace(const WatchOptions& options, std::int64_t hang_step, const Activity& activity,

@@ -151,6 +151,11 @@ std::optional<CheckpointInfo> newest_good_checkpoint(const fs::path& root) {
   return std::nullopt;
 }
 
+void sweep_checkpoints(const fs::path& root) {
+  for (const auto& partial : partial_checkpoints(root)) sys::remove_tree(partial);
+  empty_trash(root);
+}
+
 std::vector<CheckpointInfo> prune_checkpoints(const fs::path& root, const Retention& keep) {
   empty_trash(root);
   const auto all = list_checkpoints(root);

@@ -8,7 +8,7 @@
 namespace rt {
 namespace {
 // Other things are watched while one waits: this is only how often the question is put again.
-constexpr dist::Milliseconds kAskAgain(10'000);
+constexpr dist::Milliseconds kAskAgain(500);
 }  // namespace
 
 Team::Team()
@@ -25,6 +25,8 @@ Team::Team(dist::Session& session, std::string build) : Team() {
 std::string Team::wait_for(const std::string& said) {
   for (;;) {
     if (auto found = session_->store().get(said, kAskAgain)) return std::move(*found);
+    // A save in the background would hold up the end of a process that has lost its peer.
+    if (session_->watch().ending()) fail(Exit::Peer, "{} did not come before the end of this process", said);
   }
 }
 

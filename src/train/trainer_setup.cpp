@@ -256,7 +256,10 @@ void Trainer::start_or_resume() {
     exchange_->share_values();
     exchange_->await_values();
   }
-  if (team_->leads()) metrics_ = std::make_unique<MetricsFile>(dir_ / "metrics.jsonl", progress_.step);
+  if (team_->leads()) {
+    io::sweep_checkpoints(dir_ / "checkpoints");  // the next save may have another name, or there is none
+    metrics_ = std::make_unique<MetricsFile>(dir_ / "metrics.jsonl", progress_.step);
+  }
   next_data_ = progress_.data_step();
   prefetcher_ = std::make_unique<data::Prefetcher>(*loader_, next_data_, share_.rank, share_.ranks);
 }

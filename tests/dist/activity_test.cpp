@@ -55,6 +55,7 @@ TEST(Activity, TimeoutsFollowTheRun) {
   EXPECT_EQ(limit(slow, timeouts), Milliseconds(70'000));
   slow.allowed = Milliseconds(90'000);
   EXPECT_EQ(limit(slow, timeouts), Milliseconds(90'000));
+  EXPECT_EQ(limit_for_silence(slow, timeouts), Milliseconds(70'000));
   WatchTimeouts fixed;
   fixed.step = Milliseconds(5000);
   a.enter("forward", {});

@@ -97,7 +97,7 @@ TEST_F(SupervisorDist, GivesUpWhenNothingIsGained) {
 
 TEST_F(SupervisorDist, GivesUpAfterSoManyRestarts) {
   ends(supervise(2, {"restarts=2", "do=1:+20:kill"}), 76, Milliseconds(20'000));
-  says("[supervisor] warning: restart 2 of 2 in 0.2 s");
+  says("[supervisor] warning: restart 2 of 2 in 0.1 s");
   says("2 restarts did not help: not started again. Exit 76.");
   EXPECT_GE(number("step"), 3 * 18);
 }

@@ -50,12 +50,14 @@ TEST(Verdict, TheSilentComeFirst) {
       "no progress for 61 s (median step 1.9 s). rank 2 (node00:2) does not answer (stopped, killed or cut "
       "off), last seen in backward at seq 4122; 1 rank waits in forward; 2 ranks wait in reduce_scatter seq "
       "4122.");
+  EXPECT_EQ(silent_ranks(scene), std::vector<int>{2});
   scene.now.erase(2);
   scene.before.erase(2);
   scene.now[3].idle_ms = 0;  // for whom there is nothing to wait
   EXPECT_NE(find_late(scene).value_or("").find("rank 2 was never heard of; "), std::string::npos);
   scene.left = {2};  // ended well
   EXPECT_EQ(find_late(scene), std::nullopt);
+  EXPECT_EQ(silent_ranks(scene), std::vector<int>());
 }
 
 TEST(Verdict, OneInNoCollectiveIsLateWhenOthersAre) {

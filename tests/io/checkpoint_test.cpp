@@ -1,6 +1,7 @@
 #include "rt/io/checkpoint.h"
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "rt/core/log.h"
 #include "tests/io/checkpoint_support.h"
@@ -182,6 +183,22 @@ TEST(Checkpoint, PartialOnesAreIgnoredAndReported) {
                   2);  // a leftover of the same step is in nobody's way
   EXPECT_EQ(read_checkpoint(newest_good_checkpoint(root)->dir), 2);
   EXPECT_TRUE(partial_checkpoints(root).empty());
+}
+
+TEST(Checkpoint, SweepingRemovesWhatKillsLeftAndNothingElse) {
+  TempDir dir;
+  sweep_checkpoints(dir / "none");
+  save_checkpoint(dir.path(), 1, 1);
+  for (const char* left : {"step-00000500.tmp", ".trash/step-00000001"}) {
+    fs::create_directories((dir / left).parent_path());
+    fs::copy(dir / "step-00000001", dir / left);
+  }
+  for (const char* other : {"quarantine", "step-x.tmp", "step-00000001.old"})
+    fs::create_directory(dir / other);
+  sweep_checkpoints(dir.path());
+  std::set<std::string> rest;
+  for (const auto& entry : fs::directory_iterator(dir.path())) rest.insert(entry.path().filename());
+  EXPECT_EQ(rest, (std::set<std::string>{"quarantine", "step-00000001", "step-00000001.old", "step-x.tmp"}));
 }
 
 TEST(Checkpoint, PruneKeepsWhatWasAsked) {

@@ -48,7 +48,7 @@ class Watch {
   Watch& operator=(const Watch&) = delete;
 
   // "load", "data wait", "forward", ...; up to 23 bytes of it are kept. `allowed`: what this phase may take
-  // without progress, where that is longer than the timeout.
+  // without progress, where that is longer than the timeout, and while all others give signs of life.
   void enter(std::string_view phase, Milliseconds allowed = Milliseconds(0));
   std::uint64_t begin_collective(std::string_view op, std::uint64_t bytes);  // its number, from 1
   void end_collective(std::uint64_t number);
@@ -64,6 +64,8 @@ class Watch {
   // rank. Exit::Peer is seldom a cause, so the others have two seconds to name theirs. After this the process
   // is expected to end by itself, with `code`; if it has not within ten seconds, it is ended.
   std::optional<std::string> publish_failure(std::string_view what, Exit code);
+  // It has been called: nobody has to be waited for.
+  bool ending() const;
 
   // The end of this process is no failure from now on, and it is watched no more.
   void leave();

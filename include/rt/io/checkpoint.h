@@ -84,6 +84,10 @@ void verify_checkpoint(const std::filesystem::path& dir);
 // warning line; partial ones are ignored with one line. Nothing is deleted.
 std::optional<CheckpointInfo> newest_good_checkpoint(const std::filesystem::path& root);
 
+// Removes what killed saves and prunings left, partial checkpoints and `.trash/`. For the start of a run: who
+// else writes there would lose its save.
+void sweep_checkpoints(const std::filesystem::path& root);
+
 struct Retention {
   std::size_t last = 3;              // at least one is always kept
   std::uint64_t every_steps = 0;     // also keep multiples of this; 0: none
