@@ -105,7 +105,8 @@ class StepBench {
     store_.allocate();
     store_.initialize(Rng{1, 0});
     optimizer_ = std::make_unique<AdamW>(store_, AdamWOptions{});
-    stepper_ = std::make_unique<MicroStepper>(workspace_.ctx(), objective_, store_, true, o.accumulate * o.micro);
+    stepper_ =
+        std::make_unique<MicroStepper>(workspace_.ctx(), objective_, store_, true, o.accumulate * o.micro);
     update_ = std::make_unique<Update>(workspace_.ctx(), store_, *optimizer_, kClip);
     scalars_ = Tensor({static_cast<std::int64_t>(sizeof(StepScalars))}, DType::U8, plan.device);
   }
@@ -116,7 +117,8 @@ class StepBench {
     const std::int64_t each = options_.accumulate;
     for (std::int64_t i = 0; i < count * each; ++i)
       batches.push_back(random_batch(options_, (first + 1) * 1000 + static_cast<std::uint64_t>(i)));
-    const double begin = now_seconds(), scale = 1.0 / static_cast<double>(each * options_.micro * options_.seq_len);
+    const double begin = now_seconds(),
+                 scale = 1.0 / static_cast<double>(each * options_.micro * options_.seq_len);
     for (std::int64_t i = 0; i < count; ++i) {
       for (std::int64_t k = 0; k < each; ++k)
         stepper_->give(view_of(batches[static_cast<std::size_t>(i * each + k)]), scale, k == 0);
@@ -198,8 +200,8 @@ void bench_step(StepOptions o) {
   const Plan plan = plan_step(o, spec);
   const RunConfig config = run_config(o);
   report.text("model", format("{} layers, width {}, {} heads of {}, vocab {}, {} x {} x {} tokens, {} on {}",
-                              spec.layers, spec.width, spec.heads(), spec.head_size, spec.vocab,
-                              o.accumulate, o.micro, o.seq_len, name(compute), to_string(device)));
+                              spec.layers, spec.width, spec.heads(), spec.head_size, spec.vocab, o.accumulate,
+                              o.micro, o.seq_len, name(compute), to_string(device)));
   report.value("parameters", double(plan.parameters), "");
   report.value("active_parameters", double(plan.active_parameters), "");
   const auto bench = std::make_unique<StepBench>(o, config, spec, plan);

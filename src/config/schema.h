@@ -60,14 +60,15 @@ template <>
 inline constexpr auto kNames<DecayShape> = std::to_array<Name<DecayShape>>(
     {{DecayShape::Linear, "linear"}, {DecayShape::OneMinusSqrt, "1-sqrt"}, {DecayShape::Cosine, "cosine"}});
 template <>
-inline constexpr auto kNames<NonFinite> = std::to_array<Name<NonFinite>>(
-    {{NonFinite::Stop, "stop"}, {NonFinite::Skip, "skip"}, {NonFinite::Rollback, "rollback"}});
+inline constexpr auto kNames<NonFinite> = std::to_array<Name<NonFinite>>({{NonFinite::Stop, "stop"},
+                                                                          {NonFinite::Skip, "skip"},
+                                                                          {NonFinite::Rollback, "rollback"}});
 template <>
-inline constexpr auto kNames<SpikeAction> =
-    std::to_array<Name<SpikeAction>>({{SpikeAction::None, "none"},
-                                      {SpikeAction::Log, "log"},
-                                      {SpikeAction::Skip, "skip"},
-                                      {SpikeAction::Rollback, "rollback"}});
+inline constexpr auto kNames<SpikeAction> = std::to_array<Name<SpikeAction>>({{SpikeAction::None, "none"},
+                                                                              {SpikeAction::Log, "log"},
+                                                                              {SpikeAction::Skip, "skip"},
+                                                                              {SpikeAction::Rollback,
+                                                                               "rollback"}});
 template <>
 inline constexpr auto kNames<Recompute> = std::to_array<Name<Recompute>>({{Recompute::None, "none"},
                                                                           {Recompute::Block, "block"}});

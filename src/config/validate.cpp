@@ -79,9 +79,10 @@ class Validator : private Checks {
               "{} does not divide data.seq_len: {}. Each process has an equal part of the time",
               c_.parallel.context, part.value);
     }
-    require(c_.data.document_state != DocumentState::Carry, "parallel.context",
-            "and data.document_state: carry cannot both be: states would begin in other processes. Use reset or "
-            "none, or context: 1");
+    require(
+        c_.data.document_state != DocumentState::Carry, "parallel.context",
+        "and data.document_state: carry cannot both be: states would begin in other processes. Use reset or "
+        "none, or context: 1");
   }
 
   void dist() {

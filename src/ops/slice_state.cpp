@@ -26,7 +26,8 @@ void clear(ExecContext& ctx, const TensorView& view) {
 TensorView part_of(const TensorView& all, std::int64_t i) {
   std::array<std::int64_t, Shape::kMaxRank> dims{};
   for (int d = 1; d < all.shape.rank(); ++d) dims[static_cast<std::size_t>(d - 1)] = all.shape[d];
-  return all.slice(0, i, i + 1).reshape(Shape(std::span(dims).first(static_cast<std::size_t>(all.shape.rank() - 1))));
+  return all.slice(0, i, i + 1)
+      .reshape(Shape(std::span(dims).first(static_cast<std::size_t>(all.shape.rank() - 1))));
 }
 
 // Every rank's rows (B, C), by rank.
@@ -63,7 +64,8 @@ const OpTable<AffineStateKernels>& affine_state_table() {
 
 void affine_state(ExecContext& ctx, const AffineStateArgs& a, const TensorView& out) {
   RT_CHECK(out.shape.rank() >= 2 && out.shape.back() == out.shape[out.shape.rank() - 2] &&
-               out.dtype == accum_dtype(ctx) && out.is_contiguous() && static_cast<bool>(a.state) == static_cast<bool>(a.map),
+               out.dtype == accum_dtype(ctx) && out.is_contiguous() &&
+               static_cast<bool>(a.state) == static_cast<bool>(a.map),
            "affine_state: into {} {}", out.shape, name(out.dtype));
   for (const TensorView& view : {a.state, a.map, a.shift}) {
     RT_CHECK(!view || (view.shape == out.shape && view.dtype == out.dtype && view.is_contiguous()),
@@ -98,7 +100,9 @@ void gradient_after(ExecContext& ctx, const TensorView& all, const TensorView& m
   const int rank = ctx.slices->rank(), size = ctx.slices->size();
   std::array<std::int64_t, Shape::kMaxRank> dims{size};
   for (int d = 0; d < mine.shape.rank(); ++d) dims[static_cast<std::size_t>(d + 1)] = mine.shape[d];
-  const TensorView found = ctx.scratch.alloc(Shape(std::span(dims).first(static_cast<std::size_t>(mine.shape.rank() + 1))), mine.dtype, "slices.gradients");
+  const TensorView found =
+      ctx.scratch.alloc(Shape(std::span(dims).first(static_cast<std::size_t>(mine.shape.rank() + 1))),
+                        mine.dtype, "slices.gradients");
   TensorView from = ctx.scratch.alloc(out.shape, out.dtype, "slices.gradient"), to = out;
   if (!ctx.dry_run) ctx.slices->all_gather(mine, found, ctx.stream);
   const int later = size - 1 - rank;

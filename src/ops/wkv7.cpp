@@ -118,8 +118,7 @@ void find_maps(Tape& tape, const Call& call, const TensorView& maps) {
   kernels_of(tape).forward(ctx, args, {y, maps.slice(0, 1, 2).reshape(state), {}, {}, {}});
   args.v = ctx.scratch.alloc(args.v.shape, args.v.dtype, "wkv7.no_values");
   args.s0 = ctx.scratch.alloc(state, accum_dtype(ctx), "wkv7.identity");
-  if (!ctx.dry_run)
-    device_api(ctx.device.kind).fill(args.v.data, 0, args.v.nbytes(), ctx.stream.native());
+  if (!ctx.dry_run) device_api(ctx.device.kind).fill(args.v.data, 0, args.v.nbytes(), ctx.stream.native());
   affine_state(ctx, {}, args.s0);
   kernels_of(tape).forward(ctx, args, {y, maps.slice(0, 0, 1).reshape(state), {}, {}, {}});
 }
@@ -132,8 +131,8 @@ Wkv7Result sliced(Tape& tape, Call call) {
   const Shape state = call.state_shape(tape);
   const DType accum = accum_dtype(ctx);
   const bool record = call.needs_grad(tape);
-  const Var all =
-      tape.output({ctx.slices->size(), 2, state[0], state[1], state[2], state[3]}, accum, "wkv7.slice_maps", {});
+  const Var all = tape.output({ctx.slices->size(), 2, state[0], state[1], state[2], state[3]}, accum,
+                              "wkv7.slice_maps", {});
   call.s0 = tape.output(state, accum, "wkv7.slice_start", {});
   {
     const ArenaScope scope(ctx.scratch);
@@ -149,7 +148,8 @@ Wkv7Result sliced(Tape& tape, Call call) {
   tape.record("wkv7", [=](Tape& t) {
     ExecContext& context = t.ctx();
     const ArenaScope scope(context.scratch);
-    RT_CHECK(!t.grad(made.state), "wkv7: the gradient of a slice's last state comes from the slices after it");
+    RT_CHECK(!t.grad(made.state),
+             "wkv7: the gradient of a slice's last state comes from the slices after it");
     const TensorView begin = context.scratch.alloc(state, accum, "wkv7.slice_gradient"),
                      end = context.scratch.alloc(state, accum, "wkv7.slice_gradient");
     Wkv7Grads of_begin{};

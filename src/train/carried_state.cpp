@@ -2,8 +2,8 @@
 
 #include <cstring>
 
-#include "rt/core/device_reader.h"
 #include "rt/core/device_api.h"
+#include "rt/core/device_reader.h"
 #include "rt/core/error.h"
 #include "rt/core/host.h"
 
@@ -94,8 +94,7 @@ std::vector<CarriedState::Field> CarriedState::read() const {
     std::memcpy(blocks.view.data + at, piece.data(), piece.size());
   });
   std::vector<Field> all = fields();
-  for_each_part(all, blocks.view,
-                [](const TensorView& part, const TensorView& place) { copy(part, place); });
+  for_each_part(all, blocks.view, [](const TensorView& part, const TensorView& place) { copy(part, place); });
   return all;
 }
 

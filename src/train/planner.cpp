@@ -67,8 +67,7 @@ Plan dry_plan(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
     return batch;
   };
   Workspace train(device, impl_of(device)), evaluate(device, impl_of(device));
-  const std::int64_t all = config.sequences_per_step() / micro,
-                     rounds = (all + mine.ranks - 1) / mine.ranks;
+  const std::int64_t all = config.sequences_per_step() / micro, rounds = (all + mine.ranks - 1) / mine.ranks;
   const std::int64_t most_sequences = config.most_sequences_per_step() / all * rounds;
   std::optional<CarriedState> carried;
   if (carries_state(config))
@@ -110,7 +109,8 @@ Plan dry_plan(const RunConfig& config, const ModelSpec& spec, std::int64_t micro
   plan.grad_pool = train.grads().high_water();
   plan.device = device;
   plan.batches = stepper.device_bytes() + update.device_bytes();
-  if (exchange) plan.exchange = exchange->device_bytes() + Team::device_bytes(device, sharding.world, mine.slices);
+  if (exchange)
+    plan.exchange = exchange->device_bytes() + Team::device_bytes(device, sharding.world, mine.slices);
   if (device.kind == DeviceKind::Cpu)  // the prefetch ring: ids, targets, resets
     plan.batches += 6 * static_cast<std::size_t>(micro * config.data.seq_len) * 9;
   plan.saved_peak = by_name(train.saved().peak());

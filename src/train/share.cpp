@@ -31,8 +31,8 @@ void keep_slice(data::Batch& batch, const Share& share) {
   keep_columns(batch.targets, batch.B, batch.T, first, T);
   keep_columns(batch.reset, batch.B, batch.T, first, T);
   batch.T = T;
-  batch.predictions = static_cast<std::uint64_t>(
-      std::count_if(batch.targets.begin(), batch.targets.end(), [](auto t) { return t != data::kIgnoreTarget; }));
+  batch.predictions = static_cast<std::uint64_t>(std::count_if(
+      batch.targets.begin(), batch.targets.end(), [](auto t) { return t != data::kIgnoreTarget; }));
 }
 
 void CommunicatorSlices::all_gather(const TensorView& mine, const TensorView& all, const Stream& stream) {

@@ -83,7 +83,8 @@ void Team::connect(dist::Facts same, Device device, int slices) {
     return watched(std::move(made), session_->watch());
   };
   data_ = join(gpus, "data", rank(), size());
-  if (slices > 1) context_ = join(gpus, "context/" + std::to_string(rank() / slices), rank() % slices, slices);
+  if (slices > 1)
+    context_ = join(gpus, "context/" + std::to_string(rank() / slices), rank() % slices, slices);
   control_ = join(false, "control", rank(), size());
   log::info("dist", "{} processes, from {}", size(), launch_.source);
 }
@@ -91,16 +92,18 @@ void Team::connect(dist::Facts same, Device device, int slices) {
 Device Team::device(Device first) const {
   if (first.kind == DeviceKind::Cpu || launch_.local_world == 1) return first;
   if (first.index != 0) {
-    fail(Exit::Config,
-         "device: {} is one GPU, but this is one of {} processes of this machine (from {}). Set device: cuda, "
-         "and each takes its own.",
-         to_string(first), launch_.local_world, launch_.source);
+    fail(
+        Exit::Config,
+        "device: {} is one GPU, but this is one of {} processes of this machine (from {}). Set device: cuda, "
+        "and each takes its own.",
+        to_string(first), launch_.local_world, launch_.source);
   }
   const int gpus = cuda_device_count();
   if (gpus == 1) return first;  // the one that its launcher shows it; were it everyone's, connect() would see
   if (launch_.local_rank >= gpus) {
     fail(Exit::Config,
-         "rank {} is process {} of this machine (from {}), which has {} GPUs. Start one process per GPU, or set "
+         "rank {} is process {} of this machine (from {}), which has {} GPUs. Start one process per GPU, or "
+         "set "
          "device: cpu.",
          rank(), launch_.local_rank, launch_.source, gpus);
   }

@@ -233,8 +233,8 @@ Exit Trainer::finish(bool complete) {
               signal          ? SignalGuard::name(signal)
               : out_of_time() ? "wall-clock budget spent"
                               : "another process was stopped",
-              progress_.step, saved_step_ == progress_.step ? "saved" : "kept", path.string(), std::round(seconds * 10) / 10,
-              static_cast<int>(Exit::Interrupted));
+              progress_.step, saved_step_ == progress_.step ? "saved" : "kept", path.string(),
+              std::round(seconds * 10) / 10, static_cast<int>(Exit::Interrupted));
     return Exit::Interrupted;
   }
   const double trained = progress_.seconds;

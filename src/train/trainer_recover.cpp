@@ -28,7 +28,8 @@ void Trainer::note_spikes(const StepReport& report) {
   spikes_seen_ = report.spikes;
   if (!team_->leads()) return;
   const config::SpikeSection& rule = config_.stability.spike;
-  log::warn("stability", "step {}: loss {}, gradient norm {}: more than {} standard deviations above the last {} steps",
+  log::warn("stability",
+            "step {}: loss {}, gradient norm {}: more than {} standard deviations above the last {} steps",
             report.spike_step - 1, report.spike.loss, report.spike.norm, rule.sigma, rule.window);
   metrics_->write({{"event", std::string("spike")},
                    {"step", static_cast<std::int64_t>(report.spike_step - 1)},
@@ -50,7 +51,8 @@ StepResult Trainer::recover(const StepReport& report) {
   const double lr = schedule_.at(static_cast<std::int64_t>(progress_.step));
   const config::StabilitySection& rules = config_.stability;
   const bool finite = report.halted == Halt::Spike;
-  if (finite ? rules.spike.action == config::SpikeAction::Rollback : rules.nonfinite == config::NonFinite::Rollback) {
+  if (finite ? rules.spike.action == config::SpikeAction::Rollback
+             : rules.nonfinite == config::NonFinite::Rollback) {
     const std::string why = roll_back(bad);
     if (!why.empty()) stop(bad, why);
   } else if (finite || rules.nonfinite == config::NonFinite::Skip) {
@@ -129,7 +131,8 @@ std::string Trainer::roll_back(const BadStep& bad) {
   reported_tokens_ = progress_.tokens;
   if (!team_->leads()) return "";
   metrics_ = std::make_unique<MetricsFile>(dir_ / "metrics.jsonl", progress_.step);
-  log::warn("stability", "step {}: {}. Back to step {}, and from step {} on without {} batches of data ({} of {} times).",
+  log::warn("stability",
+            "step {}: {}. Back to step {}, and from step {} on without {} batches of data ({} of {} times).",
             bad_step, bad.what, progress_.step, bad_step, rules.skip_batches, progress_.rollbacks, rules.max);
   metrics_->write({{"event", std::string("rollback")},
                    {"step", static_cast<std::int64_t>(progress_.step)},

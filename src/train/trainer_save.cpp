@@ -73,7 +73,8 @@ bool Trainer::found_better() {
 // Whoever sent the signal will not wait for ever: what would be cut off in the middle is not begun.
 bool Trainer::too_late_to_save() {
   if (!has_saved_ || SignalGuard::requested() == 0) return false;
-  const double left = static_cast<double>(config_.checkpoint.grace.count()) - SignalGuard::seconds_since_request();
+  const double left =
+      static_cast<double>(config_.checkpoint.grace.count()) - SignalGuard::seconds_since_request();
   if (save_seconds_ <= left) return false;
   log::warn("run", "the last save took {} s, and {} s of checkpoint.grace are left: the run keeps {}.",
             std::round(save_seconds_ * 100) / 100, std::round(std::max(0.0, left) * 100) / 100,

@@ -121,10 +121,11 @@ void Trainer::connect() {
 void Trainer::check_processes() const {
   const std::int64_t slices = config_.parallel.context;
   if (team_->size() % slices == 0) return;
-  fail(Exit::Config,
-       "parallel.context: {} processes share a sequence, but the run has {}. Start a multiple of {}, or lower "
-       "parallel.context.",
-       slices, team_->size(), slices);
+  fail(
+      Exit::Config,
+      "parallel.context: {} processes share a sequence, but the run has {}. Start a multiple of {}, or lower "
+      "parallel.context.",
+      slices, team_->size(), slices);
 }
 
 void Trainer::open_run_directory() {
@@ -213,8 +214,8 @@ void Trainer::build_training(const Rng& root) {
   stepper_ = std::make_unique<MicroStepper>(workspace_->ctx(), *objective_, *store_, !std::getenv("RT_SYNC"),
                                             most_sequences, carried_.get(), exchange_.get(), slices_.get());
   const config::CheckpointKeep& keep = config_.checkpoint.keep;
-  Saver::Source source{dir_ / "checkpoints", config_text_,          store_.get(), optimizer_.get(),
-                       carried_.get(),       &corpus_->tokenizer(), team_.get(),  {}, keep.best};
+  Saver::Source source{dir_ / "checkpoints",  config_text_, store_.get(), optimizer_.get(), carried_.get(),
+                       &corpus_->tokenizer(), team_.get(),  {},           keep.best};
   source.keep.last = static_cast<std::size_t>(keep.last);
   source.keep.every_steps = static_cast<std::uint64_t>(keep.every_steps.value_or(0));
   saver_ = std::make_unique<Saver>(std::move(source), config_.checkpoint.async);

@@ -91,8 +91,7 @@ StepControlArgs Update::find(const StepLosses& losses, const StepScalars* scalar
   if (losses.mine && !ctx_.dry_run)
     copy(TensorView(found.data + at, losses.mine.shape, dtype, ctx_.device), losses.mine, ctx_.stream);
   exchange_->gather(found, found_.view.reshape({found_.view.numel()}));
-  args.predictions =
-      reinterpret_cast<const double*>(found_.view.data + units.size() * sizeof(NormResult));
+  args.predictions = reinterpret_cast<const double*>(found_.view.data + units.size() * sizeof(NormResult));
   args.losses = TensorView(found_.view.data + at, {losses.total}, dtype, ctx_.device);
   args.ranks = exchange_->size();
   // Else every process has the whole gradient, and the same norms.

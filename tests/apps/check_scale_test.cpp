@@ -59,8 +59,8 @@ TEST_F(CheckScale, RefusesInOneLine) {
   EXPECT_TRUE(refuses(check({"--world", "256", "--machine", "h100x8"}), 2, "batch.global_tokens"));
   EXPECT_TRUE(
       refuses(check({"--world", "8", "--machine", "h100x8", "--sizes", "9B"}), 2, "is not one of 0.1B"));
-  EXPECT_TRUE(
-      refuses(check({"--world", "8", "--machine", "4090x8", "--sizes", "7.2B"}), 5, "Fits with parallel.zero"));
+  EXPECT_TRUE(refuses(check({"--world", "8", "--machine", "4090x8", "--sizes", "7.2B"}), 5,
+                      "Fits with parallel.zero"));
   spew(dir_ / "p.csv", "model,gpus,mfu,label\n0.1B,x,0.3,y\n");
   EXPECT_TRUE(refuses(check({"--world", "1,2", "--machine", "h100x8", "--plot", (dir_ / "a.svg").string(),
                              "--points", (dir_ / "p.csv").string()}),

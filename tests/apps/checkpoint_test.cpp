@@ -87,8 +87,9 @@ TEST_F(CheckpointPolicy, WhatWouldBeCutOffIsNotBegun) {
   kill(child, SIGTERM);
   const Outcome stopped = wait(child);
   EXPECT_EQ(stopped.status, 75);
-  EXPECT_NE((stopped.out + stopped.err).find(" s of checkpoint.grace are left: the run keeps " + before.front()),
-            std::string::npos)
+  EXPECT_NE(
+      (stopped.out + stopped.err).find(" s of checkpoint.grace are left: the run keeps " + before.front()),
+      std::string::npos)
       << stopped.out << stopped.err;
   EXPECT_EQ(checkpoints("late"), before);
   ASSERT_EQ(run(words).status, 0);

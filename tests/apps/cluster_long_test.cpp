@@ -14,8 +14,12 @@ class SlowCluster : public ClusterProgram {
   static constexpr int kLong = 200;
 
   void expect_run(const std::string& name, int world, int zero, const Words& settings, bool deterministic) {
-    Words all = {"budget.steps=200", "eval.every=1000steps", "model.layers=2", "optimizer.lr=6e-4",
-                 "parallel.zero=" + std::to_string(zero), std::string("run.deterministic=") + (deterministic ? "true" : "false")};
+    Words all = {"budget.steps=200",
+                 "eval.every=1000steps",
+                 "model.layers=2",
+                 "optimizer.lr=6e-4",
+                 "parallel.zero=" + std::to_string(zero),
+                 std::string("run.deterministic=") + (deterministic ? "true" : "false")};
     all.insert(all.end(), settings.begin(), settings.end());
     const Outcome outcome = run(train(name, world, all));
     ASSERT_EQ(outcome.status, 0) << outcome.out << outcome.err;
@@ -39,7 +43,8 @@ TEST_F(SlowCluster, TwoHundredStepsStayTogether) {
         expect_run(name, world, zero, batch, false);
         const std::vector<double> found = losses(name);
         ASSERT_EQ(found.size(), want.size());
-        for (std::size_t i = 0; i < want.size(); ++i) worst = std::max(worst, std::abs(found[i] / want[i] - 1));
+        for (std::size_t i = 0; i < want.size(); ++i)
+          worst = std::max(worst, std::abs(found[i] / want[i] - 1));
       }
       const std::string name = "exact" + std::to_string(world) + "t" + tag;
       expect_run(name, world, world - 1, batch, true);

@@ -14,12 +14,12 @@ class ClusterProgram : public Program {
   // Weights that would not be equal by chance: more layers than slots, an odd vocabulary part, several units.
   Words train(const std::string& name, int processes, Words settings = {},
               const std::string& program = "rwkv-train") {
-    Words words = {program,      config(name),
-                   "--nproc",    std::to_string(processes),
-                   "--set",      "model.layers=4",
-                   "--set",      "batch.global_tokens=512",
-                   "--set",      "budget.steps=" + std::to_string(kSteps),
-                   "--set",      "eval.every=5steps"};
+    Words words = {program,   config(name),
+                   "--nproc", std::to_string(processes),
+                   "--set",   "model.layers=4",
+                   "--set",   "batch.global_tokens=512",
+                   "--set",   "budget.steps=" + std::to_string(kSteps),
+                   "--set",   "eval.every=5steps"};
     for (const std::string& setting : settings) words.insert(words.end(), {"--set", setting});
     return words;
   }

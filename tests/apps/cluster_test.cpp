@@ -70,8 +70,8 @@ TEST_F(ClusterDist, LossesAgreeWithoutTheFixedOrderToo) {
 }
 
 // bf16 compute copies, whose masters are shared out.
-// "Sequence parallel over 2 and 4 ranks = single process": alone, beside shares of the batch, with all of ZeRO, and
-// with the blocks computed again.
+// "Sequence parallel over 2 and 4 ranks = single process": alone, beside shares of the batch, with all of
+// ZeRO, and with the blocks computed again.
 TEST_F(ClusterDist, ProcessesShareTheTimeOfASequence) {
   const Words settings = {"data.document_state=reset", "batch.micro_sequences=4"};
   ASSERT_EQ(run(train("alone", 1, settings)).status, 0);
@@ -88,12 +88,14 @@ TEST_F(ClusterDist, ProcessesShareTheTimeOfASequence) {
     own.push_back("parallel.context=" + std::to_string(context));
     own.push_back("parallel.zero=" + std::to_string(zero));
     own.push_back(std::string("parallel.recompute=") + recompute);
-    const std::string name = "w" + std::to_string(world) + "c" + std::to_string(context) + "z" + std::to_string(zero);
+    const std::string name =
+        "w" + std::to_string(world) + "c" + std::to_string(context) + "z" + std::to_string(zero);
     const Outcome outcome = run(train(name, world, own));
     ASSERT_EQ(outcome.status, 0) << outcome.out << outcome.err;
     const std::vector<double> found = losses(name);
     ASSERT_EQ(found.size(), want.size()) << name;
-    for (std::size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(found[i], want[i], 1e-5 * want[i]) << name << " " << i;
+    for (std::size_t i = 0; i < want.size(); ++i)
+      EXPECT_NEAR(found[i], want[i], 1e-5 * want[i]) << name << " " << i;
     const std::vector<double> after = numbers(name);
     ASSERT_EQ(after.size(), weights.size());
     double squares = 0, all = 0;
@@ -107,8 +109,8 @@ TEST_F(ClusterDist, ProcessesShareTheTimeOfASequence) {
 
 // What is decided about a step is decided alike by all, from the losses and norms of all.
 TEST_F(ClusterDist, SpikesAreSkippedByAllAlike) {
-  const Words settings = {"run.deterministic=true", "batch.micro_sequences=2", "budget.steps=30", "optimizer.lr=0.01",
-                          "stability.spike={window: 6, sigma: 1.5, action: skip}"};
+  const Words settings = {"run.deterministic=true", "batch.micro_sequences=2", "budget.steps=30",
+                          "optimizer.lr=0.01", "stability.spike={window: 6, sigma: 1.5, action: skip}"};
   const auto skips = [&](const std::string& name) {
     std::string found;
     std::ifstream in(run_dir(name) / "metrics.jsonl");

@@ -1,5 +1,5 @@
-// Several processes with a GPU each, as far as a machine without one can tell: the kernels are emulated, and NCCL is
-// a library whose ranks are processes (tests/cuda/nccl/process_nccl.cpp).
+// Several processes with a GPU each, as far as a machine without one can tell: the kernels are emulated, and
+// NCCL is a library whose ranks are processes (tests/cuda/nccl/process_nccl.cpp).
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -21,7 +21,7 @@ class GpuClusterDist : public ClusterProgram {
   void TearDown() override { unsetenv("RT_NCCL_LIBRARY"); }
 
   void expect_run(const std::string& name, int processes, const Words& settings) {
-    Words all = {"device=cuda",  "model.layers=2",    "batch.global_tokens=256", "batch.micro_sequences=1",
+    Words all = {"device=cuda",    "model.layers=2",   "batch.global_tokens=256", "batch.micro_sequences=1",
                  "budget.steps=4", "eval.every=2steps"};
     all.insert(all.end(), settings.begin(), settings.end());
     const Outcome outcome = run(train(name, processes, all, "rwkv-train-emulated"));
@@ -110,7 +110,8 @@ TEST_F(GpuClusterDist, EachGpuOfAMachineGetsAProcess) {
   named.insert(named.end(), {"--nproc", "2"});
   const Outcome both = run(named);
   EXPECT_EQ(both.status, 2);
-  EXPECT_NE((both.out + both.err).find("device: cuda:1 is one GPU, but this is one of 2 processes"), std::string::npos)
+  EXPECT_NE((both.out + both.err).find("device: cuda:1 is one GPU, but this is one of 2 processes"),
+            std::string::npos)
       << both.out << both.err;
   named.back() = "3";
   named[5] = "device=cuda";

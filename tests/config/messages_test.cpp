@@ -20,9 +20,9 @@ TEST(Messages, UnknownKey) {
             "eps, weight_decay, groups, grad_clip, moments)");
   EXPECT_EQ(error_of(kMinimal + "log: {qqqqqqqq: 1}\n"),
             "c.yaml:13:7: log.qqqqqqqq: unknown key. (allowed: every, console)");
-  EXPECT_EQ(
-      error_of(kMinimal + "parallel: {zerro: 1}\n"),
-      "c.yaml:13:12: parallel.zerro: unknown key. Did you mean parallel.zero? (allowed: recompute, zero, context)");
+  EXPECT_EQ(error_of(kMinimal + "parallel: {zerro: 1}\n"),
+            "c.yaml:13:12: parallel.zerro: unknown key. Did you mean parallel.zero? (allowed: recompute, "
+            "zero, context)");
 }
 
 TEST(Messages, RightKeyWrongPlace) {

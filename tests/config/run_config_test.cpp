@@ -46,8 +46,9 @@ eval: {every: 5steps, at_start: false, tokens: 9k, tasks: [{task: wikitext, path
 log: {every: 1step, console: lines}
 )";
 
-const Overrides kExcluded = {"data.packing=concat", "data.train=[{path: x}]", "data.seq_len=128",
-                             "data.order=rwkv_magic_prime", "data.magic_prime=11", "data.document_state=reset", "parallel.context=2"};
+const Overrides kExcluded = {
+    "data.packing=concat", "data.train=[{path: x}]",    "data.seq_len=128",  "data.order=rwkv_magic_prime",
+    "data.magic_prime=11", "data.document_state=reset", "parallel.context=2"};
 
 TEST(RunConfigFile, ReadsEveryKey) {
   const RunConfig c = parse(kEverything);

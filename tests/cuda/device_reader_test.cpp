@@ -21,7 +21,8 @@ TEST(DeviceReader, GivesAllPiecesInOrder) {
   for (const Device device : {Device::cuda(0), Device::cpu()}) {
     for (const std::size_t bytes : {std::size_t{0}, std::size_t{1}, kPiece, kPiece + 1, 3 * kPiece - 7}) {
       Tensor all({static_cast<std::int64_t>(bytes)}, DType::U8);
-      for (std::size_t i = 0; i < bytes; i += 61) all.view.as<std::uint8_t>()[i] = Rng{3, bytes}.bits(i) & 255;
+      for (std::size_t i = 0; i < bytes; i += 61)
+        all.view.as<std::uint8_t>()[i] = Rng{3, bytes}.bits(i) & 255;
       const Tensor there = copy_to(device, all.view);
       std::vector<std::byte> found;
       reader.read(there.view, [&](std::size_t at, std::span<const std::byte> piece) {
@@ -45,7 +46,9 @@ TEST(DeviceReader, GoesOnAfterAnError) {
   };
   const Tensor first = numbers(1), second = numbers(2);
   DeviceReader reader;
-  const DeviceReader::Use fails = [](std::size_t, std::span<const std::byte>) { throw std::runtime_error("disk"); };
+  const DeviceReader::Use fails = [](std::size_t, std::span<const std::byte>) {
+    throw std::runtime_error("disk");
+  };
   EXPECT_THROW(reader.read(first.view, fails), std::runtime_error);
   reader.read(second.view, [](std::size_t, std::span<const std::byte> piece) {
     EXPECT_EQ(piece.front(), std::byte{2});

@@ -36,7 +36,8 @@ class Threads {
       for (int r = 0; r < size(); ++r) {
         const std::vector<std::byte>& theirs = all_.sent_[static_cast<std::size_t>(r)];
         if (theirs.size() != mine.nbytes()) throw std::runtime_error("slices of different sizes meet");
-        TensorView part(all.data + static_cast<std::size_t>(r) * mine.nbytes(), mine.shape, mine.dtype, all.device);
+        TensorView part(all.data + static_cast<std::size_t>(r) * mine.nbytes(), mine.shape, mine.dtype,
+                        all.device);
         copy(part, TensorView(const_cast<std::byte*>(theirs.data()), mine.shape, mine.dtype), stream);
       }
       stream.synchronize();
@@ -107,7 +108,8 @@ Outcome train(const Case& c, Recompute recompute, const BatchView& batch, TimeSl
       continue;
     }
     fill(store);
-    Workspace ws(device, c.impl, plan.saved().high_water(), plan.scratch().high_water(), plan.grads().high_water());
+    Workspace ws(device, c.impl, plan.saved().high_water(), plan.scratch().high_water(),
+                 plan.grads().high_water());
     ws.ctx().slices = slices;
     found.losses = micro_step(ws.ctx(), objective, batch, 1.0 / 64);
     ws.ctx().stream.synchronize();
@@ -179,7 +181,8 @@ Outcome train_in_slices(const Case& c, Recompute recompute, const HostBatch& who
   for (std::size_t r = 1; r < parts.size(); ++r) {
     for (std::size_t i = 0; i < sum.losses.size(); ++i) sum.losses[i] += parts[r].losses.at(i);
     for (std::size_t p = 0; p < sum.gradients.size(); ++p)
-      for (std::size_t i = 0; i < sum.gradients[p].size(); ++i) sum.gradients[p][i] += parts[r].gradients.at(p).at(i);
+      for (std::size_t i = 0; i < sum.gradients[p].size(); ++i)
+        sum.gradients[p][i] += parts[r].gradients.at(p).at(i);
   }
   return sum;
 }
@@ -198,7 +201,8 @@ void expect_same(const Case& c) {
       if (::testing::Test::HasFailure()) return;
       EXPECT_LE(distance(found.losses, want.losses), c.tolerance) << count;
       for (std::size_t p = 0; p < want.gradients.size(); ++p)
-        EXPECT_LE(distance(found.gradients[p], want.gradients[p]), c.tolerance) << count << " " << want.names[p];
+        EXPECT_LE(distance(found.gradients[p], want.gradients[p]), c.tolerance)
+            << count << " " << want.names[p];
     }
   }
 }
@@ -208,9 +212,7 @@ TEST(SlicedSequence, IsTheWholeInDouble) {
   expect_same({Impl::Ref, DType::F64, 16, 1e-11});
 }
 
-TEST(SlicedSequence, IsTheWhole) {
-  expect_same({impl_of(testing::device()), DType::F32, 16, 1e-5});
-}
+TEST(SlicedSequence, IsTheWhole) { expect_same({impl_of(testing::device()), DType::F32, 16, 1e-5}); }
 
 // Kernels in chunks, whose operands are rounded: what a slice begins with is rounded elsewhere.
 TEST(SlicedSequence, IsTheWholeInBf16) {

@@ -100,7 +100,8 @@ TEST_F(Stability, WhatIsAlwaysBadStops) {
     FAIL() << "must stop";
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), Exit::NonFinite);
-    EXPECT_NE(std::string(e.what()).find("The 3 steps before it were skipped"), std::string::npos) << e.what();
+    EXPECT_NE(std::string(e.what()).find("The 3 steps before it were skipped"), std::string::npos)
+        << e.what();
   }
 }
 
@@ -150,8 +151,10 @@ TEST_F(Stability, BackIsPossibleOnlySoOften) {
 
 // The odd sequence, once the others are known by heart.
 TEST_F(Stability, SpikesAreSeenSkippedAndGoneBackFrom) {
-  const auto run_with = [&](const std::string& name, const std::string& action, std::uint64_t last = kLong, int ahead = 0) {
-    RunConfig c = config(name, "{spike: {window: 4, sigma: 25, action: " + action + "}, rollback: {max: 99}}");
+  const auto run_with = [&](const std::string& name, const std::string& action, std::uint64_t last = kLong,
+                            int ahead = 0) {
+    RunConfig c =
+        config(name, "{spike: {window: 4, sigma: 25, action: " + action + "}, rollback: {max: 99}}");
     c.budget.steps = kLong;
     c.optimizer.lr = 1e-2;
     return train(c, false, last, ahead);

@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "rt/config/change.h"
+#include "rt/config/data_section.h"
 #include "rt/config/dist_section.h"
 #include "rt/config/quantity.h"
-#include "rt/config/data_section.h"
 #include "rt/config/seq_len.h"
 #include "rt/core/device.h"
 #include "rt/core/dtype.h"
@@ -121,7 +121,7 @@ struct BudgetSection {  // whichever comes first; at least one
 enum class NonFinite : std::uint8_t { Stop, Skip, Rollback };
 enum class SpikeAction : std::uint8_t { None, Log, Skip, Rollback };
 
-struct SpikeSection {  // a step's loss or gradient norm far above those of the steps before it
+struct SpikeSection {         // a step's loss or gradient norm far above those of the steps before it
   std::int64_t window = 128;  // steps
   double sigma = 6;           // standard deviations
   SpikeAction action = SpikeAction::Log;
@@ -186,9 +186,9 @@ struct CheckpointSection {
   bool async = true;  // training goes on while one is written
   CheckpointEvery every;
   CheckpointKeep keep;
-  std::string resume = "auto";                   // auto | never | path of a checkpoint
-  // After a signal so much time is left. When the last save took longer than what remains of it, the run keeps
-  // the checkpoint that it has.
+  std::string resume = "auto";  // auto | never | path of a checkpoint
+  // After a signal so much time is left. When the last save took longer than what remains of it, the run
+  // keeps the checkpoint that it has.
   std::chrono::seconds grace = std::chrono::seconds(120);
   std::string trigger_file = "SAVE_NOW";  // in run.dir: when it appears, a checkpoint is saved and it goes
   DiskReserve disk_reserve = DiskReserve::Auto;  // auto: refuse to start unless the checkpoints to keep fit

@@ -9,9 +9,9 @@
 
 namespace rt {
 
-// Reads tensors of a device piece by piece, through two fixed pieces of page-locked memory and on a stream of its
-// own: one is filled while the other is used, and whatever else the device does goes on. What is read must be
-// complete, and nobody may change it meanwhile. On the CPU the pieces are the tensor's own memory.
+// Reads tensors of a device piece by piece, through two fixed pieces of page-locked memory and on a stream of
+// its own: one is filled while the other is used, and whatever else the device does goes on. What is read
+// must be complete, and nobody may change it meanwhile. On the CPU the pieces are the tensor's own memory.
 class DeviceReader {
  public:
   static constexpr std::size_t kPiece = std::size_t{8} << 20;

@@ -15,8 +15,8 @@ struct SupervisorOptions {
   bool elastic = false;                        // go on without a process that failed to start twice
   // Before a restart; after each start that gained no step twice as long, up to a minute.
   Milliseconds back_off{1000};
-  Milliseconds grace{3000};     // from a failure to the death of those that have not ended by themselves
-  std::filesystem::path log;    // its lines are also added to this file, where there is one by then
+  Milliseconds grace{3000};   // from a failure to the death of those that have not ended by themselves
+  std::filesystem::path log;  // its lines are also added to this file, where there is one by then
 };
 
 // Starts the processes, serves the store by which they meet (RT_STORE; detect_launch() reads it and RT_RANK,

@@ -6,11 +6,11 @@
 
 namespace rt {
 
-// Recurrences over a sequence whose slices of time lie in several processes (ExecContext::slices). What a slice
-// does to a state is affine: per head, S at its end is S M + E of the S (N, N) at its beginning. So each process
-// finds M and E of its own slice, from the identity and from zero, all exchange them once, and each then knows
-// where its slice begins; gradients of states go the same way back: reference mamba_and_kernels.md 3.9, where
-// the slices are blocks of one device.
+// Recurrences over a sequence whose slices of time lie in several processes (ExecContext::slices). What a
+// slice does to a state is affine: per head, S at its end is S M + E of the S (N, N) at its beginning. So
+// each process finds M and E of its own slice, from the identity and from zero, all exchange them once, and
+// each then knows where its slice begins; gradients of states go the same way back: reference
+// mamba_and_kernels.md 3.9, where the slices are blocks of one device.
 
 // state M + shift, or with `transposed` state M^T + shift, in the accumulation dtype.
 struct AffineStateArgs {
@@ -32,8 +32,8 @@ void affine_state(ExecContext& ctx, const AffineStateArgs& args, const TensorVie
 void gather_maps(ExecContext& ctx, const TensorView& maps, const TensorView& all);
 // The state that this slice begins with.
 void state_before(ExecContext& ctx, const TensorView& all, const TensorView& out);
-// The gradient of the state that this slice ends with, which comes from later ones. `mine`: of the one that it
-// begins with, as far as this slice knows.
+// The gradient of the state that this slice ends with, which comes from later ones. `mine`: of the one that
+// it begins with, as far as this slice knows.
 void gradient_after(ExecContext& ctx, const TensorView& all, const TensorView& mine, const TensorView& out);
 
 // (B, C): the last token of the slice before this one's, of x (B, T, C); zeros in the first.

@@ -53,7 +53,7 @@ struct StepControlArgs {
   TensorView losses;       // (n) of all, f32 or f64: `data` is where rank 0's begin; absent: none
   double clip;
   std::int64_t units = 1, ranks = 1, stride = 0, rows = 1;
-  std::int64_t norm_ranks = 1;  // 1: rank 0's are those of all
+  std::int64_t norm_ranks = 1;          // 1: rank 0's are those of all
   const double* predictions = nullptr;  // rank 0's; null: one
   SpikeRule spike = {};
 };
@@ -71,8 +71,8 @@ RT_HOST_DEVICE inline NormResult unit_norm(const StepControlArgs& a, std::int64_
   return tree.total();
 }
 struct StepControlOuts {
-  StepScalars* scalars;  // step is read, grad_scale and halted are written
-  StepReport* report;    // all zero before the first step
+  StepScalars* scalars;           // step is read, grad_scale and halted are written
+  StepReport* report;             // all zero before the first step
   SpikeWindow* window = nullptr;  // where the rule has one; all zero before the first step
 };
 

@@ -22,15 +22,15 @@ struct DataSkip {
 // Where a run is. Everything else that a step depends on is in the config, the weights and the optimizer's
 // state.
 struct RunProgress {
-  std::uint64_t step = 0;              // finished optimizer steps
-  std::uint64_t tokens = 0;            // tokens trained on
-  double seconds = 0;                  // time spent training, over all resumes
-  std::uint64_t data_fingerprint = 0;  // of the loader: the same samples in the same order
+  std::uint64_t step = 0;                    // finished optimizer steps
+  std::uint64_t tokens = 0;                  // tokens trained on
+  double seconds = 0;                        // time spent training, over all resumes
+  std::uint64_t data_fingerprint = 0;        // of the loader: the same samples in the same order
   std::map<std::string, double> evals = {};  // "valid/NAME/loss", where it was measured at this step
   // What it has lived through: config stability.
   std::vector<StepPoint> window = {};  // of the last steps, oldest first
   std::vector<DataSkip> skips = {};
-  std::uint64_t rollbacks = 0, skipped = 0;               // so far
+  std::uint64_t rollbacks = 0, skipped = 0;              // so far
   std::uint64_t last_skipped = 0, skipped_in_a_row = 0;  // the step after it; of which these were the last
 
   std::uint64_t data_step() const {  // what the loader calls the next step

@@ -11,7 +11,9 @@ namespace rt {
 struct Share {
   int rank = 0, ranks = 1;    // micro-batches rank, rank + ranks, ...
   int slice = 0, slices = 1;  // and of their time one of so many equal parts
-  bool has(std::int64_t round, std::int64_t micro_batches) const { return rank + round * ranks < micro_batches; }
+  bool has(std::int64_t round, std::int64_t micro_batches) const {
+    return rank + round * ranks < micro_batches;
+  }
 };
 Share share_of(const RunConfig& config, int rank, int world);
 

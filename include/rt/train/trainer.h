@@ -91,8 +91,8 @@ class Trainer {
   void report(const StepResult& result, bool log_line);
   void save_if_due();
   void compare_replicas_if_due();
-  bool stop_asked();     // a signal came, here or in another process
-  bool found_better();   // than the checkpoints that are kept for being the best
+  bool stop_asked();    // a signal came, here or in another process
+  bool found_better();  // than the checkpoints that are kept for being the best
   bool too_late_to_save();
   bool due(const config::Quantity& every) const;
   bool out_of_time() const;
@@ -135,10 +135,10 @@ class Trainer {
   StepResult settled_with_;
   std::uint64_t saved_step_ = 0;
   bool has_saved_ = false;
-  bool save_asked_ = false;   // by the trigger file
-  double save_seconds_ = 0;   // the last one took
+  bool save_asked_ = false;                  // by the trigger file
+  double save_seconds_ = 0;                  // the last one took
   std::optional<std::uint64_t> begun_step_;  // of the last one
-  double save_wait_ = 0;  // seconds that training has waited for checkpoints, in all
+  double save_wait_ = 0;                     // seconds that training has waited for checkpoints, in all
   Yardstick yardstick_{};
   std::optional<EvalResult> last_eval_;
   std::vector<EvalTask> tasks_;

@@ -1,7 +1,7 @@
-// A library with NCCL's interface, whose ranks are processes of one machine and whose memory is the host's: what
-// is emulated of several GPUs (cuda/emulation) trains over it. A group is done when it ends, as streams of the
-// emulation have done what they were given. Of sums it has none: they are asked for only where their order is
-// left to NCCL.
+// A library with NCCL's interface, whose ranks are processes of one machine and whose memory is the host's:
+// what is emulated of several GPUs (cuda/emulation) trains over it. A group is done when it ends, as streams
+// of the emulation have done what they were given. Of sums it has none: they are asked for only where their
+// order is left to NCCL.
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -109,8 +109,7 @@ struct Comm {
   }
 
   void send_to(int peer, const void* from, std::size_t bytes) {
-    peers[static_cast<std::size_t>(peer)].out.push_back(
-        {static_cast<char*>(const_cast<void*>(from)), bytes});
+    peers[static_cast<std::size_t>(peer)].out.push_back({static_cast<char*>(const_cast<void*>(from)), bytes});
   }
   void receive_from(int peer, void* to, std::size_t bytes) {
     peers[static_cast<std::size_t>(peer)].in.push_back({static_cast<char*>(to), bytes});
