@@ -1,4 +1,5 @@
-# rwkv-train for one NVIDIA GPU (several processes with a GPU each are not in this version). From the top of the clone:
+# rwkv-train for NVIDIA GPUs, a process for each that a container sees (the image that this one builds on has NCCL). From
+# the top of the clone:
 #   docker build -f docker/cuda.Dockerfile -t rwkv-train:cuda .
 #   docker run --rm --gpus all -v "$PWD/runs:/work/runs" rwkv-train:cuda               (configs/quickstart.yaml)
 #   docker build -f docker/cuda.Dockerfile --build-arg CUDA=12.9.1 --build-arg RT_CUDA_ARCHITECTURES=90a -t rwkv-train:h100 .
