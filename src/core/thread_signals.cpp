@@ -1,5 +1,7 @@
 #include "rt/core/thread_signals.h"
 
+#include <signal.h>
+
 namespace rt {
 
 void leave_signals_to_others() {
@@ -9,10 +11,14 @@ void leave_signals_to_others() {
   pthread_sigmask(SIG_SETMASK, &set, nullptr);
 }
 
-SignalsLeftToOthers::SignalsLeftToOthers() {
-  pthread_sigmask(SIG_BLOCK, nullptr, &before_);
+void starting_others(const std::function<void()>& work) {
+  struct Mask {
+    sigset_t before;
+    Mask() { pthread_sigmask(SIG_BLOCK, nullptr, &before); }
+    ~Mask() { pthread_sigmask(SIG_SETMASK, &before, nullptr); }
+  } const mask;
   leave_signals_to_others();
+  work();
 }
-SignalsLeftToOthers::~SignalsLeftToOthers() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
 
 }  // namespace rt

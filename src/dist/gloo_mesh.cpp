@@ -50,10 +50,9 @@ GlooMesh::GlooMesh(Store& store, int rank, int size, const GlooOptions& options)
   std::signal(SIGPIPE, SIG_IGN);
   try {
     std::shared_ptr<gloo::transport::Device> device;
-    {
-      const SignalsLeftToOthers of_its_thread;
+    starting_others([&] {
       device = gloo::transport::tcp::CreateDevice(gloo::transport::tcp::attr(store.local_address().c_str()));
-    }
+    });
     GlooStore keys(store, options);
     context_->setTimeout(options.connect);
     context_->connectFullMesh(keys, device);

@@ -1,5 +1,5 @@
 #pragma once
-#include <signal.h>
+#include <functional>
 
 namespace rt {
 
@@ -8,16 +8,8 @@ namespace rt {
 // the first one waiting. What a thread causes itself still reaches it.
 void leave_signals_to_others();
 
-// The same for threads that a library starts meanwhile: they take over what the calling one leaves alone.
-class SignalsLeftToOthers {
- public:
-  SignalsLeftToOthers();
-  ~SignalsLeftToOthers();
-  SignalsLeftToOthers(const SignalsLeftToOthers&) = delete;
-  SignalsLeftToOthers& operator=(const SignalsLeftToOthers&) = delete;
-
- private:
-  sigset_t before_;
-};
+// The same for threads that a library starts in `work`: they take over what the calling one leaves alone
+// meanwhile.
+void starting_others(const std::function<void()>& work);
 
 }  // namespace rt
