@@ -33,7 +33,7 @@ class Policy {
     count_failed_start(ending);
     const bool barren = failed_before_ && ending.step <= furthest_;
     if (barren && !go_on_without(ending.local_rank)) return "No step was gained since the failure before";
-    in_vain_ = ending.step > furthest_ ? 0 : in_vain_ + 1;
+    in_vain_ = barren ? in_vain_ + 1 : 0;
     failed_before_ = !barren;  // with other processes it is tried anew
     furthest_ = std::max(furthest_, ending.step);
     ++restarts_;
