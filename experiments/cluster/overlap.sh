@@ -34,7 +34,7 @@ printf 'link           step s   sent MB a step   on the link s   longer by s   h
 printf '%-12s %8.3f %16.1f\n' loopback "$free" "$(awk -v b="$bytes" 'BEGIN { print b / 1e6 }')"
 for mbit in "${@:-800 400 200 100}"; do
   for rate in $mbit; do
-    tc qdisc replace dev lo root netem rate "${rate}mbit" limit 1000000
+    tc qdisc replace dev lo root tbf rate "${rate}mbit" burst 256kb latency 20s
     read -r seconds bytes < <(run "at$rate")
     awk -v rate="$rate" -v s="$seconds" -v free="$free" -v b="$bytes" 'BEGIN { wire = b * 8 / rate / 1e6; longer = s - free;
       printf "%-12s %8.3f %16.1f %15.3f %13.3f %7.0f%%\n", rate " Mbit/s", s, b / 1e6, wire, longer, 100 * (1 - longer / wire) }'
