@@ -26,7 +26,7 @@ class SlowCluster : public ClusterProgram {
   }
 };
 
-// World 2 and 4, every stage of ZeRO, with and without accumulation.
+// World 2 and 4, with and without accumulation; with RT_CLUSTER_ALL every stage of ZeRO.
 TEST_F(SlowCluster, TwoHundredStepsStayTogether) {
   double worst = 0;
   for (const Words& batch : {Words{"batch.global_tokens=512", "batch.micro_sequences=2"},
@@ -39,6 +39,7 @@ TEST_F(SlowCluster, TwoHundredStepsStayTogether) {
     EXPECT_LT(want.back(), 0.75 * want.front());
     for (const int world : {2, 4}) {
       for (const int zero : {0, 1, 2, 3}) {
+        if (!getenv("RT_CLUSTER_ALL") && zero != world - 1) continue;  // all take 200 s
         const std::string name = "w" + std::to_string(world) + "z" + std::to_string(zero) + "t" + tag;
         expect_run(name, world, zero, batch, false);
         const std::vector<double> found = losses(name);

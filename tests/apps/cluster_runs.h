@@ -46,7 +46,7 @@ class ClusterProgram : public Program {
     std::ifstream in(run_dir(name) / "metrics.jsonl");
     for (std::string line; std::getline(in, line);) {
       const auto json = nlohmann::json::parse(line);
-      if (json.contains("grad_norm")) found.push_back(json["loss"].get<double>());
+      if (json.contains("grad_norm") && !json.contains("event")) found.push_back(json["loss"].get<double>());
     }
     return found;
   }
