@@ -8,26 +8,27 @@
 namespace rt {
 namespace {
 
-// Row `at` of each of B sequences of C channels.
-TensorView row_of(const TensorView& x, std::int64_t b, std::int64_t at) {
-  const std::int64_t T = x.shape[1], C = x.shape[2];
-  return {x.data + static_cast<std::size_t>((b * T + at) * C) * size_of(x.dtype), {C}, x.dtype, x.device};
-}
-TensorView row_of(const TensorView& rows, std::int64_t b) {
-  const std::int64_t C = rows.shape[1];
-  return {rows.data + static_cast<std::size_t>(b * C) * size_of(rows.dtype), {C}, rows.dtype, rows.device};
-}
-
 void clear(ExecContext& ctx, const TensorView& view) {
   device_api(ctx.device.kind).fill(view.data, 0, view.nbytes(), ctx.stream.native());
 }
 
 // One of `all`, without its first dimension.
 TensorView part_of(const TensorView& all, std::int64_t i) {
-  std::array<std::int64_t, Shape::kMaxRank> dims{};
-  for (int d = 1; d < all.shape.rank(); ++d) dims[static_cast<std::size_t>(d - 1)] = all.shape[d];
-  return all.slice(0, i, i + 1)
-      .reshape(Shape(std::span(dims).first(static_cast<std::size_t>(all.shape.rank() - 1))));
+  return all.slice(0, i, i + 1).reshape(Shape(std::span(all.shape.begin() + 1, all.shape.end())));
+}
+TensorView last_token(const TensorView& x, std::int64_t b) { return part_of(part_of(x, b), x.shape[1] - 1); }
+
+// Into `out`, what `steps` slices after each other make of no state; next(i, state): the step from it.
+template <class Next>
+void follow(ExecContext& ctx, int steps, const TensorView& out, const Next& next) {
+  const ArenaScope scope(ctx.scratch);
+  TensorView from = ctx.scratch.alloc(out.shape, out.dtype, "slices.state"), to = out;
+  if (steps == 0 && !ctx.dry_run) clear(ctx, out);
+  if (steps % 2 == 0) std::swap(from, to);  // so that the last one is in `out`
+  for (int i = 0; i < steps; ++i) {
+    affine_state(ctx, next(i, i == 0 ? TensorView() : from), to);
+    std::swap(from, to);
+  }
 }
 
 // Every rank's rows (B, C), by rank.
@@ -49,8 +50,8 @@ void add_gradient_of_next(ExecContext& ctx, const TensorView& mine, const GradSl
   if (slices.rank() + 1 == slices.size()) return;
   const TensorView next = part_of(all, slices.rank() + 1);
   for (std::int64_t b = 0; b < mine.shape[0]; ++b) {
-    const TensorView token = row_of(dx.view, b, dx.view.shape[1] - 1);
-    add_table().at(ctx.impl).forward(ctx, {token, row_of(next, b)}, {token});
+    const TensorView token = last_token(dx.view, b);
+    add_table().at(ctx.impl).forward(ctx, {token, part_of(next, b)}, {token});
   }
 }
 
@@ -79,56 +80,36 @@ void gather_maps(ExecContext& ctx, const TensorView& maps, const TensorView& all
 }
 
 void state_before(ExecContext& ctx, const TensorView& all, const TensorView& out) {
-  const ArenaScope scope(ctx.scratch);
-  TensorView from = ctx.scratch.alloc(out.shape, out.dtype, "slices.state"), to = out;
-  const int slices = ctx.slices->rank();
-  if (slices == 0) {
-    if (!ctx.dry_run) clear(ctx, out);
-    return;
-  }
-  // Whichever makes the last one be `out`.
-  if (slices % 2 == 0) std::swap(from, to);
-  for (int r = 0; r < slices; ++r) {
-    const TensorView maps = part_of(all, r), M = part_of(maps, 0), E = part_of(maps, 1);
-    affine_state(ctx, r == 0 ? AffineStateArgs{{}, {}, E} : AffineStateArgs{from, M, E}, to);
-    std::swap(from, to);
-  }
+  follow(ctx, ctx.slices->rank(), out, [&](int r, const TensorView& state) {
+    const TensorView maps = part_of(all, r);
+    return AffineStateArgs{state, state ? part_of(maps, 0) : TensorView(), part_of(maps, 1)};
+  });
 }
 
 void gradient_after(ExecContext& ctx, const TensorView& all, const TensorView& mine, const TensorView& out) {
   const ArenaScope scope(ctx.scratch);
-  const int rank = ctx.slices->rank(), size = ctx.slices->size();
-  std::array<std::int64_t, Shape::kMaxRank> dims{size};
-  for (int d = 0; d < mine.shape.rank(); ++d) dims[static_cast<std::size_t>(d + 1)] = mine.shape[d];
+  const int last = ctx.slices->size() - 1;
+  const Shape& one = mine.shape;
   const TensorView found =
-      ctx.scratch.alloc(Shape(std::span(dims).first(static_cast<std::size_t>(mine.shape.rank() + 1))),
-                        mine.dtype, "slices.gradients");
-  TensorView from = ctx.scratch.alloc(out.shape, out.dtype, "slices.gradient"), to = out;
+      ctx.scratch.alloc({last + 1, one[0], one[1], one[2], one[3]}, mine.dtype, "slices.gradients");
   if (!ctx.dry_run) ctx.slices->all_gather(mine, found, ctx.stream);
-  const int later = size - 1 - rank;
-  if (later == 0) {
-    if (!ctx.dry_run) clear(ctx, out);
-    return;
-  }
-  if (later % 2 == 0) std::swap(from, to);
-  for (int r = size - 1; r > rank; --r) {
-    const TensorView M = part_of(part_of(all, r), 0), own = part_of(found, r);
-    affine_state(ctx, r == size - 1 ? AffineStateArgs{{}, {}, own} : AffineStateArgs{from, M, own, true}, to);
-    std::swap(from, to);
-  }
+  follow(ctx, last - ctx.slices->rank(), out, [&](int i, const TensorView& state) {
+    const TensorView M = part_of(part_of(all, last - i), 0);
+    return AffineStateArgs{state, state ? M : TensorView(), part_of(found, last - i), true};
+  });
 }
 
 Var token_before(Tape& tape, Var x) {
   ExecContext& ctx = tape.ctx();
   RT_CHECK(ctx.slices, "token_before: a sequence that is whole");
   const TensorView in = tape.value(x);
-  const std::int64_t B = in.shape[0], T = in.shape[1], C = in.shape[2];
+  const std::int64_t B = in.shape[0], C = in.shape[2];
   const Var before = tape.output({B, C}, in.dtype, "slices.before", {x});
   {
     const ArenaScope scope(ctx.scratch);
     const TensorView mine = ctx.scratch.alloc({B, C}, in.dtype, "slices.last"), out = tape.value(before);
     if (!ctx.dry_run) {
-      for (std::int64_t b = 0; b < B; ++b) copy(row_of(mine, b), row_of(in, b, T - 1), ctx.stream);
+      for (std::int64_t b = 0; b < B; ++b) copy(part_of(mine, b), last_token(in, b), ctx.stream);
     }
     const TensorView all = gather_rows(ctx, mine);
     const int rank = ctx.slices->rank();

@@ -43,8 +43,7 @@ TEST_F(CheckpointPolicy, TheBestAreKept) {
   for (std::string line; std::getline(in, line);) {
     const auto json = nlohmann::json::parse(line);
     if (!json.contains("event") || json["step"] == 0) continue;
-    std::string digits = std::to_string(json["step"].get<int>());
-    losses["step-" + std::string(8 - digits.size(), '0') + digits] = json["loss"].get<double>();
+    losses[checkpoint(json["step"].get<int>()).filename()] = json["loss"].get<double>();
   }
   ASSERT_GE(losses.size(), 12U);
   std::vector<std::pair<double, std::string>> ranking;

@@ -77,22 +77,6 @@ ModelSpec spec_of(const Case& c) {
   return spec.resolve();
 }
 
-// Matrices that start as zero would hide gradients.
-void fill(ParamStore& store) {
-  store.initialize(Rng{1, 0});
-  std::uint64_t stream = 0;
-  for (Parameter* p : store.parameters()) {
-    const Rng rng{2, stream++};
-    const HostTensor host(p->master);
-    for (std::int64_t i = 0; i < host.view().numel(); ++i) {
-      const double noise = 0.3 * (rng.uniform(static_cast<std::uint64_t>(i)) - 0.5);
-      set_element(host.view(), i, element(host.view(), i) + noise);
-    }
-    host.write_back();
-  }
-  store.sync_compute();
-}
-
 Outcome train(const Case& c, Recompute recompute, const BatchView& batch, TimeSlices* slices) {
   const Device device = device_of(c.impl);
   Outcome found;
@@ -107,7 +91,7 @@ Outcome train(const Case& c, Recompute recompute, const BatchView& batch, TimeSl
       micro_step(plan.ctx(), objective, batch, 1.0 / 64);
       continue;
     }
-    fill(store);
+    testing::fill(store);
     Workspace ws(device, c.impl, plan.saved().high_water(), plan.scratch().high_water(),
                  plan.grads().high_water());
     ws.ctx().slices = slices;

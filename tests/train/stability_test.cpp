@@ -1,7 +1,6 @@
 // What a run does about steps that are not finite, or far from those before them.
 #include <cmath>
 
-#include "cuda/emulation/streams.h"
 #include "rt/core/host.h"
 #include "rt/io/archive.h"
 #include "tests/train/run_test.h"
@@ -84,7 +83,7 @@ TEST_F(Stability, BadStepsAreSkipped) {
   expect_finite_but_for_z();
   const std::string want = bits();
 
-  // The same run, stopped and started again after every step, and with more given than was looked at.
+  // The same run, stopped and started again after every third step, and with more given than was looked at.
   const RunConfig again = config("again", "{nonfinite: skip}");
   for (std::uint64_t step = 1; step <= kSteps; step += 3) train(again, true, step);
   EXPECT_TRUE(bits() == want);

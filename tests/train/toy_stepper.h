@@ -69,6 +69,22 @@ class Counted final : public Objective {
   ExecContext& ctx_;
 };
 
+// The same weights for all. Matrices that start as zero would hide gradients.
+inline void fill(ParamStore& store) {
+  store.initialize(Rng{1, 0});
+  std::uint64_t stream = 0;
+  for (Parameter* p : store.parameters()) {
+    const Rng rng{2, stream++};
+    const HostTensor host(p->master);
+    for (std::int64_t i = 0; i < host.view().numel(); ++i) {
+      const double noise = 0.3 * (rng.uniform(static_cast<std::uint64_t>(i)) - 0.5);
+      set_element(host.view(), i, element(host.view(), i) + noise);
+    }
+    host.write_back();
+  }
+  store.sync_compute();
+}
+
 // A model in training. Two of these start from the same weights.
 class Toy {
  public:
@@ -140,18 +156,7 @@ class Toy {
   Toy(bool record, DType compute, const Sizes& sizes)
       : store(device(), {DType::F32, compute}), model(toy_spec().resolve(), store.root()), graphs(record) {
     store.allocate();
-    store.initialize(Rng{1, 0});
-    std::uint64_t stream = 0;
-    for (Parameter* p : store.parameters()) {  // matrices that start as zero hide gradients
-      const Rng rng{2, stream++};
-      const HostTensor host(p->master);
-      for (std::int64_t i = 0; i < host.view().numel(); ++i) {
-        const double noise = 0.3 * (rng.uniform(static_cast<std::uint64_t>(i)) - 0.5);
-        set_element(host.view(), i, element(host.view(), i) + noise);
-      }
-      host.write_back();
-    }
-    store.sync_compute();
+    fill(store);
     ws = std::make_unique<Workspace>(device(), impl_of(device()), sizes.saved, sizes.scratch, sizes.grads);
     objective = std::make_unique<Counted>(model, ws->ctx());
     optimizer = std::make_unique<AdamW>(store, AdamWOptions{});

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "cuda/dist/nccl_api.h"
+#include "tests/cuda/nccl/data_size.h"
 
 // What ranks of the fake library do together, when their streams come to it.
 namespace rt::testing {
@@ -32,16 +33,7 @@ struct Piece {
   bool max = false;
   std::uint64_t number = 0;  // of a collective, among those of its communicator
 
-  std::size_t size() const {
-    using dist::nccl::DataType;
-    switch (type) {
-      case DataType::Float64: return 8;
-      case DataType::Float32:
-      case DataType::Int32: return 4;
-      case DataType::Bfloat16: return 2;
-      default: return 1;
-    }
-  }
+  std::size_t size() const { return size_of(type); }
   std::string signature() const {
     return name + " " + std::to_string(count) + " " + std::to_string(static_cast<int>(type)) + " " +
            std::to_string(peer) + (max ? " max" : "");

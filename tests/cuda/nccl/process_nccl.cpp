@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "cuda/dist/nccl_api.h"
+#include "tests/cuda/nccl/data_size.h"
 
 namespace {
 using rt::dist::nccl::Config;
@@ -60,16 +61,6 @@ int connect_to(const UniqueId& id, int rank, int me) {
     usleep(10'000);
   }
   return -1;
-}
-
-std::size_t size_of(DataType type) {
-  switch (type) {
-    case DataType::Float64: return 8;
-    case DataType::Float32:
-    case DataType::Int32: return 4;
-    case DataType::Bfloat16: return 2;
-    default: return 1;
-  }
 }
 
 }  // namespace
@@ -156,6 +147,7 @@ struct Comm {
 
 namespace {
 using rt::testing::Comm;
+using rt::testing::size_of;
 
 struct Group {
   int depth = 0;
