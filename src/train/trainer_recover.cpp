@@ -123,14 +123,9 @@ std::string Trainer::roll_back(const BadStep& bad) {
   back.skipped = progress_.skipped;
   progress_ = std::move(back);
   if (carried_) load_carried(from, *carried_);
-  if (exchange_) {
-    exchange_->share_values();
-    exchange_->await_values();
-  }
-  update_->set_window(progress_.window);
+  take_up();
   reported_tokens_ = progress_.tokens;
   if (!team_->leads()) return "";
-  metrics_ = std::make_unique<MetricsFile>(dir_ / "metrics.jsonl", progress_.step);
   log::warn("stability",
             "step {}: {}. Back to step {}, and from step {} on without {} batches of data ({} of {} times).",
             bad_step, bad.what, progress_.step, bad_step, rules.skip_batches, progress_.rollbacks, rules.max);

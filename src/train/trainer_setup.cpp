@@ -252,17 +252,20 @@ void Trainer::start_or_resume() {
       store_->initialize(init);
     }
   }
+  take_up();
+  // The next save may have another name, or there is none.
+  if (team_->leads()) io::sweep_checkpoints(dir_ / "checkpoints");
+  next_data_ = progress_.data_step();
+  prefetcher_ = std::make_unique<data::Prefetcher>(*loader_, next_data_, share_.rank, share_.ranks);
+}
+
+void Trainer::take_up() {
   update_->set_window(progress_.window);
   if (exchange_) {  // of what a process has updated alone, or read alone
     exchange_->share_values();
     exchange_->await_values();
   }
-  if (team_->leads()) {
-    io::sweep_checkpoints(dir_ / "checkpoints");  // the next save may have another name, or there is none
-    metrics_ = std::make_unique<MetricsFile>(dir_ / "metrics.jsonl", progress_.step);
-  }
-  next_data_ = progress_.data_step();
-  prefetcher_ = std::make_unique<data::Prefetcher>(*loader_, next_data_, share_.rank, share_.ranks);
+  if (team_->leads()) metrics_ = std::make_unique<MetricsFile>(dir_ / "metrics.jsonl", progress_.step);
 }
 
 void Trainer::resume_from(const fs::path& checkpoint) {

@@ -75,6 +75,7 @@ class Trainer {
   std::optional<std::filesystem::path> checkpoint_to_resume() const;
   void start_or_resume();
   void resume_from(const std::filesystem::path& checkpoint);
+  void take_up();  // weights, moments and progress that were just read or made
   // Of a bad step: everything is as before it. What to do then, by config stability; the result that it had.
   StepResult recover(const StepReport& bad);
   struct BadStep;
