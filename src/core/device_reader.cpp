@@ -7,17 +7,10 @@
 
 namespace rt {
 
-DeviceReader::~DeviceReader() {
-  if (!stream_) return;
-  stream_.reset();  // waits for copies that an error has left
-  for (std::byte* piece : pieces_)
-    if (piece) cuda::pinned_free(piece);
-}
-
 void DeviceReader::open(Device device) {
   if (stream_) return;
   stream_.emplace(device);
-  for (std::byte*& piece : pieces_) piece = static_cast<std::byte*>(cuda::pinned_alloc(kPiece));
+  for (PinnedBuffer& piece : pieces_) piece = PinnedBuffer(kPiece);
 }
 
 void DeviceReader::read(const TensorView& view, const Use& use) {
@@ -33,7 +26,7 @@ void DeviceReader::read(const TensorView& view, const Use& use) {
   const auto fill = [&](std::size_t at) {
     if (at >= bytes) return;
     const std::size_t slot = at / kPiece % 2;
-    api.copy(pieces_[slot], view.data + at, std::min(kPiece, bytes - at), stream_->native());
+    api.copy(pieces_[slot].data(), view.data + at, std::min(kPiece, bytes - at), stream_->native());
     filled[slot].emplace(stream_->record());
   };
   fill(0);
@@ -42,7 +35,7 @@ void DeviceReader::read(const TensorView& view, const Use& use) {
     const std::size_t slot = at / kPiece % 2;
     filled[slot]->synchronize();
     filled[slot].reset();
-    use(at, {pieces_[slot], std::min(kPiece, bytes - at)});
+    use(at, {pieces_[slot].data(), std::min(kPiece, bytes - at)});
   }
 }
 

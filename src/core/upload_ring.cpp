@@ -4,8 +4,6 @@
 #include "rt/core/error.h"
 
 namespace rt {
-namespace {}  // namespace
-
 UploadRing::UploadRing(Device device, std::size_t slot_bytes, int slots, MemoryMode mode)
     : device_(device), slot_bytes_(padded_bytes(slot_bytes)), slots_(static_cast<std::size_t>(slots)) {
   RT_CHECK(slot_bytes > 0 && slots > 0, "upload ring: {} slots of {} bytes", slots, slot_bytes);
@@ -18,18 +16,14 @@ UploadRing::UploadRing(Device device, std::size_t slot_bytes, int slots, MemoryM
     host = there = there_.data();
     if (device.kind != DeviceKind::Cpu) {
       copies_.emplace(device);
-      host = pinned_ = static_cast<std::byte*>(cuda::pinned_alloc(device_bytes()));
+      pinned_ = PinnedBuffer(device_bytes());
+      host = pinned_.data();
     }
   }
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     slots_[i].host = host + i * slot_bytes_;
     slots_[i].device = there + i * slot_bytes_;
   }
-}
-
-UploadRing::~UploadRing() {
-  there_ = Buffer();  // waits for the device, which may still be copying
-  if (pinned_) cuda::pinned_free(pinned_);
 }
 
 std::byte* UploadRing::next() {

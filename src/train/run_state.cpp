@@ -17,7 +17,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr const char* kRecurrent = "recurrent.safetensors";
 const std::string kEval = "eval/";
 
 // To the bit.
@@ -27,49 +26,10 @@ std::string exact(double value) {
   return text;
 }
 
-// What a file is to hold, and what of it is here.
-struct Contents {
-  std::vector<io::NamedTensor> all;
-  std::vector<io::TensorPart> mine;
-
-  void add(const std::string& name, const Shape& shape, DType dtype) {
-    TensorView view;
-    view.shape = shape;
-    view.dtype = dtype;
-    all.push_back({name, view});
-  }
-};
-
-Contents weights_of(const ParamStore& store, const io::SaveCrew& crew) {
-  Contents weights;
-  for (const Parameter* p : store.parameters()) {
-    weights.add(p->name, p->master.shape, store.types().master);
-    if (!p->trainable && crew.leads())
-      weights.mine.push_back({p->name, 0, p->master.reshape({p->master.numel()})});
-  }
-  // Where nothing is shared out, all have the same.
-  if (!store.sharding().shares(1) && !crew.leads()) return weights;
-  for (const ParamPart& part : store.parts())
-    weights.mine.push_back({part.parameter->name, part.begin, part.master});
-  return weights;
-}
-
-Contents moments_of(const ParamStore& store, Optimizer& optimizer, const io::SaveCrew& crew) {
-  Contents moments;
-  for (const auto& [name, parameter, dtype] : optimizer.state_tensors())
-    moments.add(name, parameter->master.shape, dtype);
-  if (!store.sharding().shares(1) && !crew.leads()) return moments;
-  optimizer.visit_state([&](const std::string& name, const ParamPart& part, const TensorView& values) {
-    moments.mine.push_back({name, part.begin, values});
-  });
-  return moments;
-}
-
 }  // namespace
 
 fs::path save_run(const fs::path& root, const RunProgress& progress, const std::string& config,
-                  ParamStore& store, Optimizer& optimizer, const CarriedState* carried,
-                  const data::Tokenizer& tokenizer, const io::SaveCrew& crew) {
+                  const RunTensors& tensors, const data::Tokenizer& tokenizer, const io::SaveCrew& crew) {
   fs::create_directories(root);
   io::StateDict state;
   state.set_u64("step", progress.step);
@@ -89,19 +49,10 @@ fs::path save_run(const fs::path& root, const RunProgress& progress, const std::
   for (const auto& [metric, value] : progress.evals) state.set_f64(kEval + metric, value);
 
   io::CheckpointWriter writer(root, progress.step, crew);
-  const Contents weights = weights_of(store, crew), moments = moments_of(store, optimizer, crew);
-  writer.tensors("model.safetensors", weights.all, weights.mine,
-                 {{"step", std::to_string(progress.step)}, {"arch", "rwkv7"}});
-  writer.tensors("optimizer.safetensors", moments.all, moments.mine, {});
-  if (carried) {
-    const std::vector<CarriedState::Field> fields = carried->read();
-    Contents state_of_all;
-    for (const CarriedState::Field& field : fields)
-      state_of_all.add(field.name, field.all, field.value.view.dtype);
-    carried->visit_parts(fields, [&](const std::string& name, std::int64_t begin, const TensorView& part) {
-      state_of_all.mine.push_back({name, begin, part});
-    });
-    writer.tensors(kRecurrent, state_of_all.all, state_of_all.mine, {});
+  for (const RunFile& file : tensors.files()) {
+    io::Metadata metadata;
+    if (file.name == kWeightsFile) metadata = {{"step", std::to_string(progress.step)}, {"arch", "rwkv7"}};
+    writer.tensors(file.name, file.all, file.mine, metadata);
   }
   state.save(writer, "state");
   writer.text("tokenizer.json", tokenizer.to_json());
@@ -132,8 +83,8 @@ RunProgress read_progress(const fs::path& dir) {
 }
 
 RunProgress load_run(const fs::path& dir, ParamStore& store, Optimizer& optimizer) {
-  load_parameters(store, io::open_archive(dir / "model.safetensors"));
-  const io::TensorArchive moments = io::open_archive(dir / "optimizer.safetensors");
+  load_parameters(store, io::open_archive(dir / kWeightsFile));
+  const io::TensorArchive moments = io::open_archive(dir / kMomentsFile);
   optimizer.visit_state([&](const std::string& name, const ParamPart& part, const TensorView& values) {
     if (!moments.contains(name)) {
       fail(Exit::Checkpoint, "{}: {} is missing.", moments.path().string(), name);
@@ -161,7 +112,7 @@ std::vector<std::pair<double, std::uint64_t>> measured(const fs::path& root, con
 }
 
 void load_carried(const fs::path& dir, CarriedState& carried) {
-  const io::TensorArchive stored = io::open_archive(dir / kRecurrent);
+  const io::TensorArchive stored = io::open_archive(dir / kStateFile);
   carried.write([&](const std::string& name, std::int64_t begin, const TensorView& part) {
     stored.read_part(name, begin, part);
   });

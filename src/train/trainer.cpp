@@ -60,7 +60,7 @@ bool Trainer::give() {
   losses.mine = stepper_->take_losses();
   losses.predictions = static_cast<double>(predictions);
   losses.total = losses.rows * loader_->micro_batches() * share_.slices;
-  finish_save();  // which reads what the update changes
+  let_save_read();  // what the update changes
   team_->enter("update");
   update_->give(schedule_.at(static_cast<std::int64_t>(progress_.step)), progress_.step + 1, losses);
   if (carried_) carried_->keep(update_->report());
@@ -76,10 +76,12 @@ bool Trainer::give() {
 StepResult Trainer::settle() {
   if (settled_) return settled_with_;
   const StepReport report = update_->read();
-  if (exchange_) exchange_->await_values();
   settled_ = true;
   note_spikes(report);
-  if (report.halted != Halt::No) return settled_with_ = recover(report);
+  if (report.halted != Halt::No) {
+    if (exchange_) exchange_->await_values();
+    return settled_with_ = recover(report);
+  }
   double counted = static_cast<double>(predictions_);
   team_->sum({&counted, 1});
   // A loss mask may leave nothing of a batch to predict: its loss is a sum of nothing.
@@ -92,7 +94,13 @@ StepResult Trainer::settle() {
 
 StepResult Trainer::step() {
   if (!give()) return {.interrupted = true};
-  return settle();
+  return settle_all();
+}
+
+StepResult Trainer::settle_all() {
+  const StepResult result = settle();
+  if (exchange_) exchange_->await_values();
+  return result;
 }
 
 double Trainer::elapsed() const {

@@ -140,7 +140,7 @@ void Trainer::pause(std::chrono::steady_clock::time_point begin) {
 }
 
 bool Trainer::validate() {
-  settle();
+  settle_all();
   team_->enter("eval");
   const auto begin = std::chrono::steady_clock::now();
   for (const Corpus::Valid& valid : corpus_->valid()) {
@@ -186,7 +186,7 @@ bool Trainer::validate() {
 void Trainer::sample() {
   const config::SamplesSection& options = config_.eval.samples;
   if (options.prompts.empty() || store_->sharding().shares(3)) return;
-  settle();
+  settle_all();
   team_->enter("sample", kTasksAllowed);
   if (!team_->leads()) return;
   const auto begin = std::chrono::steady_clock::now();
@@ -216,7 +216,7 @@ void Trainer::sample() {
 }
 
 Exit Trainer::finish(bool complete) {
-  settle();
+  settle_all();
   finish_save();
   // The last checkpoint may be the best only with what it measured in it.
   const bool measured_first = complete && config_.checkpoint.keep.best;

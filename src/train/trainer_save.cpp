@@ -16,7 +16,7 @@ constexpr std::chrono::minutes kSaveAllowed(30);
 }  // namespace
 
 void Trainer::begin_save() {
-  settle();
+  settle_all();
   finish_save();
   progress_.seconds += elapsed();
   started_ = last_save_ = std::chrono::steady_clock::now();
@@ -25,6 +25,13 @@ void Trainer::begin_save() {
   begun_step_ = progress_.step;
   team_->enter("save", kSaveAllowed);
   saver_->begin(progress_);
+}
+
+void Trainer::let_save_read() {
+  if (!saver_->busy()) return;
+  team_->enter("save", kSaveAllowed);
+  saver_->read();
+  if (saver_->done()) finish_save();
 }
 
 void Trainer::finish_save() {

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "rt/core/buffer.h"
+#include "rt/core/pinned_buffer.h"
 #include "rt/core/stream.h"
 
 namespace rt {
@@ -16,11 +17,6 @@ class DeviceReader {
  public:
   static constexpr std::size_t kPiece = std::size_t{8} << 20;
 
-  DeviceReader() = default;
-  ~DeviceReader();
-  DeviceReader(const DeviceReader&) = delete;
-  DeviceReader& operator=(const DeviceReader&) = delete;
-
   // In order; `at`: bytes of the tensor before the piece. Contiguous.
   using Use = std::function<void(std::size_t at, std::span<const std::byte> piece)>;
   void read(const TensorView& view, const Use& use);
@@ -28,8 +24,8 @@ class DeviceReader {
  private:
   void open(Device device);
 
+  std::array<PinnedBuffer, 2> pieces_;
   std::optional<Stream> stream_;
-  std::array<std::byte*, 2> pieces_{};
 };
 
 }  // namespace rt

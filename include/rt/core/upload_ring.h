@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "rt/core/arena.h"
+#include "rt/core/pinned_buffer.h"
 #include "rt/core/stream.h"
 
 namespace rt {
@@ -21,7 +22,6 @@ namespace rt {
 class UploadRing {
  public:
   UploadRing(Device device, std::size_t slot_bytes, int slots, MemoryMode mode = MemoryMode::Live);
-  ~UploadRing();
   UploadRing(const UploadRing&) = delete;
   UploadRing& operator=(const UploadRing&) = delete;
 
@@ -39,7 +39,7 @@ class UploadRing {
   };
   Device device_;
   std::size_t slot_bytes_;
-  std::byte* pinned_ = nullptr;
+  PinnedBuffer pinned_;
   Buffer there_;
   std::optional<Stream> copies_;
   std::vector<Slot> slots_;

@@ -8,8 +8,7 @@
 #include "rt/data/tokenizer.h"
 #include "rt/io/checkpoint.h"
 #include "rt/ops/step_control.h"
-#include "rt/optim/optimizer.h"
-#include "rt/train/carried_state.h"
+#include "rt/train/run_tensors.h"
 
 namespace rt {
 
@@ -40,14 +39,12 @@ struct RunProgress {
   }
 };
 
-// Writes root/step-N: model.safetensors (masters, official names), optimizer.safetensors, state.json,
-// tokenizer.json, config.yaml, manifest.json and, unless `carried` is null, recurrent.safetensors. Durable
-// when it returns. Throws Exit::Checkpoint; earlier checkpoints stay as they were. The processes of a crew
-// write one checkpoint, which is that of a single one: it can be read by any number of them.
+// Writes root/step-N: the files of `tensors`, state.json, tokenizer.json, config.yaml and manifest.json.
+// Durable when it returns. Throws Exit::Checkpoint; earlier checkpoints stay as they were. The processes of a
+// crew write one checkpoint, which is that of a single one: it can be read by any number of them.
 std::filesystem::path save_run(const std::filesystem::path& root, const RunProgress& progress,
-                               const std::string& config, ParamStore& store, Optimizer& optimizer,
-                               const CarriedState* carried, const data::Tokenizer& tokenizer,
-                               const io::SaveCrew& crew = {});
+                               const std::string& config, const RunTensors& tensors,
+                               const data::Tokenizer& tokenizer, const io::SaveCrew& crew = {});
 
 // Reads a verified checkpoint back, to the bit. `store` and `optimizer` must have been made for the same
 // model.

@@ -5,15 +5,20 @@
 #include <optional>
 
 #include "rt/config/run_config.h"
+#include "rt/core/pinned_buffer.h"
 #include "rt/io/checkpoint.h"
 #include "rt/train/run_state.h"
 #include "rt/train/team.h"
 
 namespace rt {
 
-// Writes checkpoints of a run beside its training: from begin() to finish() a thread reads masters, moments
-// and carried state, which nobody may change meanwhile. The next forward and backward do not; the update that
-// follows them waits for finish(). No memory is taken for this.
+// Writes checkpoints of a run beside its training: a thread of its own reads masters, moments and carried
+// state, which nobody may change until read() has returned. The next forward and backward do not; the update
+// that follows them does.
+//
+// What a device holds is first copied to page-locked host memory that is kept for this, so that the update
+// waits for the copy and not for the disk; where the host has no room for it, and on the CPU, where a step is
+// long and memory short, everything is written from where it is.
 //
 // A full disk is waited for: a run is worth more than the time until somebody has made room.
 class Saver {
@@ -30,11 +35,14 @@ class Saver {
     std::optional<config::KeepBest> best = {};  // to be kept as well
   };
   // `background` false: begin() does all of it.
-  Saver(Source source, bool background) : source_(std::move(source)), background_(background) {}
+  Saver(Source source, bool background);
   ~Saver();
 
   void begin(const RunProgress& progress);       // after finish()
   bool busy() const { return saving_.valid(); }  // there is something to finish()
+  // Waits until what begin() was to save may change.
+  void read();
+  bool done() const;  // finish() will not wait
   struct Saved {
     std::filesystem::path dir;
     std::uint64_t step = 0;
@@ -46,11 +54,18 @@ class Saver {
   std::optional<Saved> finish();
 
  private:
-  Saved write(const RunProgress& progress);
-  std::filesystem::path try_to_write(const RunProgress& progress, const io::SaveCrew& crew);
+  io::SaveCrew crew();
+  void make_room();
+  // Drops `reading` when it has read all.
+  Saved write(const RunProgress& progress, std::promise<void> reading);
+  std::filesystem::path try_to_write(const RunProgress& progress, const RunTensors& tensors,
+                                     const io::SaveCrew& crew);
   Source source_;
   bool background_;
+  PinnedBuffer room_;  // for copies
   std::future<Saved> saving_;
+  std::future<void> read_;   // all that is to be saved
+  double waited_ = 0;        // in read(), since begin()
   std::uint64_t calls_ = 0;  // to the crew; the same in all processes
   std::uint64_t last_step_ = 0;
   bool any_ = false;

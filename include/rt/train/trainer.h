@@ -54,7 +54,9 @@ class Trainer {
   // Waits for what was given; the last step's result. When a step was not finite, everything is as before it,
   // its batches are kept under bad/, the state is saved and Exit::NonFinite thrown.
   StepResult settle();
-  StepResult step();  // give, then settle
+  // And for the weights that other processes have updated, which otherwise come while the next step begins.
+  StepResult settle_all();
+  StepResult step();  // give, then settle_all
   // Trains until the budget is spent (returns Exit::Ok), or a signal or the wall-clock budget stops it after
   // saving (Exit::Interrupted).
   Exit fit();
@@ -84,9 +86,10 @@ class Trainer {
   std::string roll_back(const BadStep& bad);  // why it cannot be; empty: it is
   [[noreturn]] void stop(const BadStep& bad, const std::string& why);
   void note_spikes(const StepReport& report);
-  void begin_save();   // of what was trained so far, while training goes on
-  void finish_save();  // before the weights change
-  bool validate();     // also the tasks; false: interrupted
+  void begin_save();     // of what was trained so far, while training goes on
+  void let_save_read();  // before the weights change
+  void finish_save();
+  bool validate();  // also the tasks; false: interrupted
   bool run_tasks();
   void sample();
   void report(const StepResult& result, bool log_line);
