@@ -30,7 +30,7 @@ class CheckpointNode final : public Node {
     for (std::size_t i = 0; i < in_.size(); ++i) {
       if (slots[i].mode != GradMode::Overwrite || child.vars_[child_in[i].id].reached || ctx.dry_run)
         continue;
-      device_api(ctx.device.kind).fill(slots[i].view.data, 0, slots[i].view.nbytes(), ctx.stream.native());
+      clear(slots[i].view, ctx.stream);
     }
   }
 

@@ -65,4 +65,9 @@ void copy(const TensorView& to, const TensorView& from) {
   api.synchronize(device.index);
 }
 
+void clear(const TensorView& view, const Stream& stream) {
+  RT_CHECK(view.is_contiguous(), "clear of {}: not contiguous", view.shape);
+  device_api(view.device.kind).fill(view.data, 0, view.nbytes(), stream.native());
+}
+
 }  // namespace rt

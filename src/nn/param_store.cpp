@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <optional>
 
-#include "rt/core/device_api.h"
 #include "rt/core/error.h"
 #include "rt/core/host.h"
 #include "rt/core/parallel.h"
@@ -124,7 +123,7 @@ void ParamStore::clear_grads() {
 void ParamStore::finish_grads(const Stream& stream) {
   for (Parameter* p : order_) {
     if (!p->trainable || p->has_grad) continue;
-    device_api(device_.kind).fill(p->grad.data, 0, p->grad.nbytes(), stream.native());
+    clear(p->grad, stream);
     p->has_grad = true;
   }
 }

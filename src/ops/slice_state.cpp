@@ -2,15 +2,10 @@
 
 #include <utility>
 
-#include "rt/core/device_api.h"
 #include "rt/ops/add.h"
 
 namespace rt {
 namespace {
-
-void clear(ExecContext& ctx, const TensorView& view) {
-  device_api(ctx.device.kind).fill(view.data, 0, view.nbytes(), ctx.stream.native());
-}
 
 // One of `all`, without its first dimension.
 TensorView part_of(const TensorView& all, std::int64_t i) {
@@ -23,7 +18,7 @@ template <class Next>
 void follow(ExecContext& ctx, int steps, const TensorView& out, const Next& next) {
   const ArenaScope scope(ctx.scratch);
   TensorView from = ctx.scratch.alloc(out.shape, out.dtype, "slices.state"), to = out;
-  if (steps == 0 && !ctx.dry_run) clear(ctx, out);
+  if (steps == 0 && !ctx.dry_run) clear(out, ctx.stream);
   if (steps % 2 == 0) std::swap(from, to);  // so that the last one is in `out`
   for (int i = 0; i < steps; ++i) {
     affine_state(ctx, next(i, i == 0 ? TensorView() : from), to);
@@ -46,7 +41,7 @@ void add_gradient_of_next(ExecContext& ctx, const TensorView& mine, const GradSl
   const TimeSlices& slices = *ctx.slices;
   const TensorView all = gather_rows(ctx, mine);
   if (ctx.dry_run) return;
-  if (dx.mode == GradMode::Overwrite) clear(ctx, dx.view);
+  if (dx.mode == GradMode::Overwrite) clear(dx.view, ctx.stream);
   if (slices.rank() + 1 == slices.size()) return;
   const TensorView next = part_of(all, slices.rank() + 1);
   for (std::int64_t b = 0; b < mine.shape[0]; ++b) {
@@ -113,7 +108,7 @@ Var token_before(Tape& tape, Var x) {
     }
     const TensorView all = gather_rows(ctx, mine);
     const int rank = ctx.slices->rank();
-    if (!ctx.dry_run) rank == 0 ? clear(ctx, out) : copy(out, part_of(all, rank - 1), ctx.stream);
+    if (!ctx.dry_run) rank == 0 ? clear(out, ctx.stream) : copy(out, part_of(all, rank - 1), ctx.stream);
   }
   if (!tape.needs_grad({x})) return before;
   tape.record("token_before", [=](Tape& t) {

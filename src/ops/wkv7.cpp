@@ -1,7 +1,6 @@
 #include "rt/ops/wkv7.h"
 
 #include "rt/autograd/tape.h"
-#include "rt/core/device_api.h"
 #include "rt/ops/slice_state.h"
 
 namespace rt {
@@ -118,7 +117,7 @@ void find_maps(Tape& tape, const Call& call, const TensorView& maps) {
   kernels_of(tape).forward(ctx, args, {y, maps.slice(0, 1, 2).reshape(state), {}, {}, {}});
   args.v = ctx.scratch.alloc(args.v.shape, args.v.dtype, "wkv7.no_values");
   args.s0 = ctx.scratch.alloc(state, accum_dtype(ctx), "wkv7.identity");
-  if (!ctx.dry_run) device_api(ctx.device.kind).fill(args.v.data, 0, args.v.nbytes(), ctx.stream.native());
+  if (!ctx.dry_run) clear(args.v, ctx.stream);
   affine_state(ctx, {}, args.s0);
   kernels_of(tape).forward(ctx, args, {y, maps.slice(0, 0, 1).reshape(state), {}, {}, {}});
 }

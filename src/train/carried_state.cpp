@@ -2,7 +2,6 @@
 
 #include <cstring>
 
-#include "rt/core/device_api.h"
 #include "rt/core/device_reader.h"
 #include "rt/core/error.h"
 #include "rt/core/host.h"
@@ -55,7 +54,7 @@ CarriedState::Staged CarriedState::stage(int micro, bool continues) {
   if (continues) {
     copy(staged.block, from, ctx_.stream);
   } else {
-    device_api(ctx_.device.kind).fill(staged.block.data, 0, staged.block.nbytes(), ctx_.stream.native());
+    clear(staged.block, ctx_.stream);
   }
   return staged;
 }

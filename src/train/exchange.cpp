@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <map>
 
-#include "rt/core/device_api.h"
 #include "rt/core/error.h"
 #include "rt/core/host.h"
 #include "rt/dist/rendezvous.h"
@@ -107,8 +106,7 @@ void Exchange::reduce(std::size_t unit) {
 
 // What is left of other units, in the memory that they take turns in.
 void Exchange::zero_unreached(std::size_t unit) {
-  for (const TensorView& range : unwritten_[unit])
-    device_api(ctx_.device.kind).fill(range.data, 0, range.nbytes(), ctx_.stream.native());
+  for (const TensorView& range : unwritten_[unit]) clear(range, ctx_.stream);
 }
 
 void Exchange::finish_sum(std::size_t unit) {
@@ -138,8 +136,7 @@ void Exchange::idle_round() {
   }
   for (std::size_t unit = store_.units().size(); unit-- > 0;) {
     const ParamUnit& u = store_.units()[unit];
-    if (u.extent > 0 && !ctx_.dry_run)
-      device_api(ctx_.device.kind).fill(u.grad.data, 0, u.grad.nbytes(), ctx_.stream.native());
+    if (u.extent > 0 && !ctx_.dry_run) clear(u.grad, ctx_.stream);
     missing_[unit] = 0;
     if (reached_[unit] > 0) after_backward(unit);
     reduce_complete();

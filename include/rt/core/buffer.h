@@ -46,5 +46,7 @@ struct Tensor {
 // on return. Without: after all work on the devices involved, done on return.
 void copy(const TensorView& to, const TensorView& from, const Stream& stream);
 void copy(const TensorView& to, const TensorView& from);
+// Zeros, in the stream's order. Contiguous.
+void clear(const TensorView& view, const Stream& stream);
 
 }  // namespace rt
