@@ -80,7 +80,7 @@ export RT_TEST_IMPL=cuda
 suites='*.MatchesReference*:*.DryRunIsExact:*.BitsDoNotMove:*.GradModes:*.SequenceSplit:*.Causality:Wkv7.LargerShapes*:Wkv7Chunk.*'
 beside tests_ops 240 "$tree/tests/test_ops_gpu" --gtest_filter="$suites"
 beside tests_cuda 120 "$tree/tests/test_cuda_gpu"
-beside tests_train 120 "$tree/tests/test_train_gpu" --gtest_filter='Resume.*:MicroStepper.*:RunAhead.*:CarriedState.*:SlicedSequence.*:Stability.*'
+beside tests_train 120 "$tree/tests/test_train_gpu" --gtest_filter='Resume.*:MicroStepper.*:RunAhead.*:CarriedState.*:SlicedSequence.*:Stability.*:SaverTest.WhatIsOnADevice*'
 for golden in "$root"/tests/golden/ops/*.safetensors "$root"/tests/golden/train/*.safetensors "$root"/tests/golden/models/*/; do
   name=$(basename "${golden%.safetensors}")
   for precision in f32 bf16; do
