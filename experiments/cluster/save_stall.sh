@@ -11,7 +11,7 @@ precision=f32
 [ "$device" = cpu ] || precision=bf16
 printf 'async   step s   a save s   the step after it s   longer, of a step: that one   all that it touches   waited s\n'
 for async in true false; do
-  "$train" "$here/../../configs/quickstart.yaml" --set "run.name=$async" --set "run.dir=$work/{name}" --set "device=$device" \
+  "$train" "$here/../../configs/quickstart.yaml" --set "run.name=async_$async" --set "run.dir=$work/{name}" --set "device=$device" \
     --set "precision.compute=$precision" --set model.layers=12 --set model.width=768 --set model.vocab=65536 \
     --set data.seq_len=512 --set "batch.global_tokens=$tokens" --set "budget.steps=$steps" --set schedule.warmup=0steps \
     --set log.every=1steps --set "data.valid=[]" --set eval.at_start=false --set "eval.samples.prompts=[]" \
@@ -20,7 +20,7 @@ for async in true false; do
   # A line of metrics is written right after its step, before the save that is due then: what a save costs is in the next.
   save=$(sed -n 's/.*saved .*seconds=\([0-9.]*\),.*/\1/p' "$work/$async.log" | sort -n | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)] }')
   sed -n 's/.*"step":\([0-9]*\),"tokens".*"tokens_per_s":\([0-9.e+]*\).*"checkpoint_wait_s":\([-0-9.e+]*\).*/\1 \2 \3/p' \
-    "$work/$async/metrics.jsonl" | awk -v tokens="$tokens" -v every="$every" -v save="$save" -v name="$async" '
+    "$work/async_$async/metrics.jsonl" | awk -v tokens="$tokens" -v every="$every" -v save="$save" -v name="$async" '
     function median(a, n,   i, j, t) {
       for (i = 1; i <= n; i++) for (j = i + 1; j <= n; j++) if (a[j] < a[i]) { t = a[i]; a[i] = a[j]; a[j] = t }
       return a[int((n + 1) / 2)]
