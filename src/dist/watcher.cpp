@@ -155,7 +155,11 @@ Report Watcher::report() const {
 }
 
 void Watcher::judge() {
-  if (idle() <= limit_for_silence(doing_, options_.timeouts)) {
+  // Time for a sign of life of everyone who lives: half of it before the limit, so that who gives none is
+  // named soon after.
+  const Milliseconds silence = limit_for_silence(doing_, options_.timeouts);
+  const Milliseconds time = options_.heartbeat * 3 / 2 + Milliseconds(1000);
+  if (idle() <= silence - std::min(time, silence) / 2) {
     asked_.reset();
     return;
   }
@@ -164,8 +168,7 @@ void Watcher::judge() {
     asked_at_ = awake_;
     return;
   }
-  // Time for a sign of life of everyone who lives.
-  if (awake_ - asked_at_ < options_.heartbeat * 3 / 2 + Milliseconds(1000)) return;
+  if (awake_ - asked_at_ < time || idle() <= silence) return;
   Scene scene{options_.rank,        options_.world, *asked_, reports_from(store_->list(kBeats)), {},
               doing_.median.count()};
   scene.now[options_.rank] = report();
