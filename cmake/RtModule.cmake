@@ -28,8 +28,8 @@ endfunction()
 #   one test program from tests/NAME/**_test.cpp. Suites named *Slow* carry the label slow, *Grad* grad, *Dist* dist,
 #   the rest fast. Those of dist, several processes with deadlines for each other, run alone.
 #   ON_CUDA: these tests (gtest patterns) also run on the CUDA backend: on a GPU under the label gpu, where it is
-#   built, and through the emulation of cuda/emulation/ on the CPU. ON_CUDA_SLOW: so do these, for minutes where the
-#   emulation itself is watched by a sanitizer: the label slow keeps them out of such runs.
+#   built, and through the emulation of cuda/emulation/ on the CPU. ON_CUDA_SLOW: those of them that
+#   take minutes where a sanitizer watches the emulation: the label slow keeps them out of such runs.
 function(rt_module_tests name)
   cmake_parse_arguments(ARG "" "" "DEPS;PRIVATE;ON_CUDA;ON_CUDA_SLOW" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/${name}/*_test.cpp)
@@ -76,16 +76,16 @@ function(rt_module_tests name)
     add_executable(${target}_${form})
     target_link_libraries(${target}_${form} PRIVATE ${target}_objects ${backend})
     foreach(speed fast slow)
-      set(suites ${ARG_ON_CUDA})
       set(label ${speed})
-      if(speed STREQUAL slow)
-        set(suites ${ARG_ON_CUDA_SLOW})
-      endif()
       if(form STREQUAL gpu)
         set(label gpu)
       endif()
-      list(JOIN suites ":" filter)
-      if(suites)
+      list(JOIN ARG_ON_CUDA_SLOW ":" filter)
+      if(speed STREQUAL fast)
+        list(JOIN ARG_ON_CUDA ":" all)
+        set(filter "${all}:-${filter}")
+      endif()
+      if(filter)
         gtest_discover_tests(${target}_${form} TEST_PREFIX ${form}.${name}. TEST_FILTER "${filter}" PROPERTIES
           LABELS ${label} TIMEOUT 600 ENVIRONMENT RT_TEST_IMPL=cuda ${common} TEST_LIST ${target}_${form}_${speed})
       endif()
