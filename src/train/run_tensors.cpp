@@ -2,7 +2,7 @@
 
 #include <optional>
 
-#include "rt/core/device_api.h"
+#include "rt/core/stream.h"
 
 namespace rt {
 namespace {
