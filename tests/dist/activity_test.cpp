@@ -73,7 +73,7 @@ TEST(Activity, TheMedianLeavesOutTheFirstStepAndOneLongOne) {
     a.step_done(step);
   }
   EXPECT_GE(a.look().median, Milliseconds(5));
-  EXPECT_LT(a.look().median, Milliseconds(500));
+  EXPECT_LT(a.look().median, Milliseconds(60));
   EXPECT_EQ(a.look().step, 6);
 }
 

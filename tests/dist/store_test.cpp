@@ -111,15 +111,13 @@ TEST(Store, AnAnswerMayBeAwaitedForLess) {
     const Socket connection(fd);
     EXPECT_TRUE(send_all(connection, "rt-store", until));
     char request[64];
-    receive_all(connection, request, sizeof(request), until);
+    receive_all(connection, request, sizeof(request), steady_clock::now() + Milliseconds(800));
   });
-  {
-    Store store("127.0.0.1", port, kSoon, Milliseconds(100));
-    const auto begin = steady_clock::now();
-    peer_error([&] { store.get("a", Milliseconds(100)); });
-    EXPECT_GE(steady_clock::now() - begin, Milliseconds(200));
-    EXPECT_LT(steady_clock::now() - begin, Milliseconds(kSoon) / 2) << "the answer that never came";
-  }
+  Store store("127.0.0.1", port, kSoon, Milliseconds(100));
+  const auto begin = steady_clock::now();
+  peer_error([&] { store.get("a", Milliseconds(100)); });
+  EXPECT_GE(steady_clock::now() - begin, Milliseconds(200));
+  EXPECT_LT(steady_clock::now() - begin, Milliseconds(700));
   greets.join();
 }
 

@@ -56,7 +56,7 @@ class Saver {
  private:
   io::SaveCrew crew();
   void make_room();
-  // Drops `reading` when it has read all.
+  // `reading`: set once what a device holds is copied; without room for that, and after an error, dropped.
   Saved write(const RunProgress& progress, std::promise<void> reading);
   std::filesystem::path try_to_write(const RunProgress& progress, const RunTensors& tensors,
                                      const io::SaveCrew& crew);
