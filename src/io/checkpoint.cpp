@@ -42,12 +42,12 @@ std::vector<fs::path> subdirectories(const fs::path& root) {
 }
 
 // Why the file is not what the manifest says, or nothing.
-std::optional<std::string> mismatch(const fs::path& path, const FileDigest& expected) {
+std::optional<std::string> mismatch(const fs::path& path, const FileDigest& expected, ReadFrom from) {
   std::error_code missing;
   const auto size = fs::file_size(path, missing);
   if (missing) return "missing";
   if (size != expected.size) return format("{} bytes, manifest says {}", size, expected.size);
-  const auto found = digest_file(path, expected.ends);
+  const auto found = digest_file(path, expected.ends, from);
   if (found == expected) return std::nullopt;
   std::uint64_t begin = 0, end = expected.size;
   for (std::size_t i = 0; i < std::min(found.blocks.size(), expected.blocks.size()); ++i) {
@@ -66,14 +66,14 @@ std::optional<std::string> mismatch(const fs::path& path, const FileDigest& expe
                 hex64(found.xxh3));
 }
 
-// Why the checkpoint is not good, or nothing.
-std::optional<std::string> damage(const fs::path& dir) {
+// Why the checkpoint is not good, or nothing. Through the cache, as it will be loaded next.
+std::optional<std::string> damage(const fs::path& dir, ReadFrom from = ReadFrom::Cache) {
   try {
     const auto manifest = parse_manifest(read_text(dir / kManifestName));
     const auto named = parse_step(without_suffix(dir.filename().string(), kReplacedSuffix));
     if (named && *named != manifest.step) return format("{}: is of step {}", kManifestName, manifest.step);
     for (const auto& [name, digest] : manifest.files) {
-      if (const auto why = mismatch(dir / name, digest)) return name + ": " + *why;
+      if (const auto why = mismatch(dir / name, digest, from)) return name + ": " + *why;
     }
     return std::nullopt;
   } catch (const Error& e) { return e.what(); }
@@ -169,7 +169,7 @@ std::vector<CheckpointInfo> prune_checkpoints(const fs::path& root, const Retent
     (keeps ? kept : doomed).push_back(all[i]);
   }
   if (doomed.empty()) return {};
-  const auto good = [](const CheckpointInfo& c) { return !damage(c.dir); };
+  const auto good = [](const CheckpointInfo& c) { return !damage(c.dir, ReadFrom::Disk); };
   if (std::none_of(kept.rbegin(), kept.rend(), good)) {
     const auto spared = std::find_if(doomed.rbegin(), doomed.rend(), good);
     if (spared == doomed.rend()) return {};  // nothing verifies: whatever is left may be all there is

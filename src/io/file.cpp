@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "io/hasher.h"
+#include "io/pages.h"
 #include "io/sys.h"
 #include "rt/core/error.h"
 
@@ -26,21 +27,30 @@ fs::path parent_of(const fs::path& path) {
 
 class ReadFd {
  public:
-  explicit ReadFd(const fs::path& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+  explicit ReadFd(const fs::path& path, ReadFrom from = ReadFrom::Cache) {
+    if (from == ReadFrom::Disk) fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT);
+    if (fd_ < 0) fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (fd_ < 0) sys::fail_errno(path, "cannot open", errno);
   }
   ~ReadFd() { ::close(fd_); }
   ReadFd(const ReadFd&) = delete;
   ReadFd& operator=(const ReadFd&) = delete;
+  // From the disk: into whole pages.
   std::size_t read(const fs::path& path, void* into, std::size_t bytes) const {
-    ssize_t n;
-    do { n = ::read(fd_, into, bytes); } while (n < 0 && errno == EINTR);
-    if (n < 0) sys::fail_errno(path, "read failed", errno);
-    return static_cast<std::size_t>(n);
+    for (;;) {
+      const ssize_t n = ::read(fd_, into, bytes);
+      if (n >= 0) return static_cast<std::size_t>(n);
+      if (errno == EINTR) continue;
+      const int error = errno, flags = ::fcntl(fd_, F_GETFL);
+      // Opened so, but read it cannot be.
+      if (error == EINVAL && (flags & O_DIRECT) != 0 && ::fcntl(fd_, F_SETFL, flags & ~O_DIRECT) == 0)
+        continue;
+      sys::fail_errno(path, "read failed", error);
+    }
   }
 
  private:
-  int fd_;
+  int fd_ = -1;
 };
 }  // namespace
 
@@ -89,47 +99,6 @@ FileDigest FileWriter::finish() {
   return digest;
 }
 
-SharedFileWriter::SharedFileWriter(fs::path path) : path_(std::move(path)), fd_(sys::open_to_share(path_)) {}
-
-SharedFileWriter::~SharedFileWriter() {
-  if (fd_ >= 0) ::close(fd_);
-}
-
-void SharedFileWriter::write(std::uint64_t offset, const void* data, std::size_t bytes) {
-  const auto* from = static_cast<const std::byte*>(data);
-  while (bytes > 0) {
-    const std::size_t n = std::min<std::size_t>(bytes, kDigestBlockBytes);
-    pieces_.push_back({offset, offset + n, xxh3({from, n})});
-    sys::write_at(fd_, path_, from, n, offset);
-    from += n;
-    offset += n;
-    bytes -= n;
-  }
-}
-
-std::vector<FilePiece> SharedFileWriter::finish() {
-  sys::sync(fd_, path_);
-  sys::close(std::exchange(fd_, -1), path_);
-  return std::move(pieces_);
-}
-
-FileDigest digest_of(std::vector<FilePiece> pieces, std::uint64_t size, const fs::path& path) {
-  std::sort(pieces.begin(), pieces.end(), [](auto& a, auto& b) { return a.begin < b.begin; });
-  FileDigest digest{.size = size, .xxh3 = 0, .blocks = {}};
-  std::uint64_t at = 0;
-  for (const FilePiece& piece : pieces) {
-    if (piece.begin != at) break;
-    digest.blocks.push_back(piece.xxh3);
-    digest.ends.push_back(at = piece.end);
-  }
-  if (at != size || digest.ends.size() != pieces.size()) {
-    fail(Exit::Checkpoint, "{}: the processes of this run did not write each of its {} bytes once (byte {})",
-         path.string(), size, at);
-  }
-  digest.xxh3 = xxh3(std::as_bytes(std::span(digest.blocks)));
-  return digest;
-}
-
 FileDigest atomic_write(const fs::path& path, const std::function<void(FileWriter&)>& produce) {
   auto temporary = path;
   temporary += ".tmp";
@@ -150,29 +119,12 @@ void atomic_write(const fs::path& path, std::string_view content) {
   atomic_write(path, [&](FileWriter& out) { out.write(content); });
 }
 
-FileDigest digest_file(const fs::path& path, std::span<const std::uint64_t> ends) {
-  const ReadFd file(path);
-  if (!ends.empty()) {
-    FileDigest digest{.size = 0, .xxh3 = 0, .blocks = {}};
-    std::vector<std::byte> block;
-    for (const std::uint64_t end : ends) {
-      block.resize(end - digest.size);
-      std::size_t got = 0;
-      while (got < block.size()) {
-        const std::size_t n = file.read(path, block.data() + got, block.size() - got);
-        if (n == 0) break;
-        got += n;
-      }
-      digest.size += got;
-      digest.blocks.push_back(xxh3(std::span(block).first(got)));
-      digest.ends.push_back(digest.size);
-    }
-    digest.xxh3 = xxh3(std::as_bytes(std::span(digest.blocks)));
-    return digest;
-  }
-  Hasher hasher;
-  std::vector<std::byte> buffer(kBufferBytes);
-  while (const std::size_t n = file.read(path, buffer.data(), buffer.size())) hasher.update(buffer.data(), n);
+FileDigest digest_file(const fs::path& path, std::span<const std::uint64_t> ends, ReadFrom from) {
+  const ReadFd file(path, from);
+  Hasher hasher(ends);
+  const Pages buffer = allocate_pages(kDigestBlockBytes);
+  while (const std::size_t n = file.read(path, buffer.get(), kDigestBlockBytes))
+    hasher.update(buffer.get(), n);
   return hasher.finish();
 }
 

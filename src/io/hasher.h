@@ -1,14 +1,15 @@
 #pragma once
 #include <memory>
+#include <span>
 
 #include "rt/io/file.h"
 
 namespace rt::io {
 
-// XXH3 of the whole and of each kDigestBlockBytes, over any split of the input.
+// What a FileDigest says, over any split of the input.
 class Hasher {
  public:
-  Hasher();
+  explicit Hasher(std::span<const std::uint64_t> ends = {});  // of the blocks, as in a FileDigest
   ~Hasher();
   void update(const std::byte* data, std::size_t bytes);
   FileDigest finish();

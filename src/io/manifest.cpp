@@ -1,6 +1,7 @@
 #include "io/manifest.h"
 
 #include <algorithm>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "io/text.h"
@@ -49,8 +50,9 @@ Manifest read_body(const Json& body) {
       for (const auto& block : f.at("blocks")) d.blocks.push_back(hex_of(block));
     }
     if (f.contains("ends")) d.ends = f.at("ends").get<std::vector<std::uint64_t>>();
-    if (!d.ends.empty() && (d.ends.size() != d.blocks.size() ||
-                            !std::is_sorted(d.ends.begin(), d.ends.end()) || d.ends.back() != d.size))
+    const bool rise = std::ranges::adjacent_find(d.ends, std::greater_equal()) == d.ends.end();
+    if (!d.ends.empty() &&
+        (d.ends.size() != d.blocks.size() || !rise || d.ends[0] == 0 || d.ends.back() != d.size))
       bad("the blocks of " + shown(name) + " are not its whole");
     out.files.emplace(name, std::move(d));
   }

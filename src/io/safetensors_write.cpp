@@ -107,11 +107,15 @@ std::pair<std::vector<FilePiece>, std::uint64_t> share_safetensors(const std::fi
     start += header;
     out.write(0, start.data(), start.size());
   }
-  DeviceReader reader;
+  std::vector<std::pair<std::uint64_t, const TensorPart*>> placed;
   for (const TensorPart& part : mine) {
-    const std::uint64_t place =
-        places.at(part.name) + static_cast<std::uint64_t>(part.begin) * size_of(part.values.dtype);
-    reader.read(part.values, [&](std::size_t at, std::span<const std::byte> piece) {
+    placed.emplace_back(
+        places.at(part.name) + static_cast<std::uint64_t>(part.begin) * size_of(part.values.dtype), &part);
+  }
+  std::sort(placed.begin(), placed.end());
+  DeviceReader reader;
+  for (const auto& [place, part] : placed) {
+    reader.read(part->values, [&, place = place](std::size_t at, std::span<const std::byte> piece) {
       out.write(place + at, piece.data(), piece.size());
     });
   }

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <mutex>
 #include <system_error>
+#include <utility>
 
 #include "rt/core/error.h"
 #include "rt/io/file.h"
@@ -90,15 +91,23 @@ void write_with(const fs::path& path, const void* data, std::size_t bytes, Call 
 
 int open_for_write(const fs::path& path) { return open_with(path, O_TRUNC); }
 int open_to_share(const fs::path& path) { return open_with(path, 0); }
+int open_direct(const fs::path& path) { return ::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_DIRECT); }
 
 void write_all(int fd, const fs::path& path, const void* data, std::size_t bytes) {
   write_with(path, data, bytes, [fd](const char* from, std::size_t n) { return ::write(fd, from, n); });
 }
 
-void write_at(int fd, const fs::path& path, const void* data, std::size_t bytes, std::uint64_t offset) {
+void write_at(int fd, int* direct, const fs::path& path, const void* data, std::size_t bytes,
+              std::uint64_t offset) {
   const auto* begin = static_cast<const char*>(data);
   write_with(path, data, bytes, [&](const char* from, std::size_t n) {
-    return ::pwrite(fd, from, n, static_cast<off_t>(offset) + (from - begin));
+    const off_t place = static_cast<off_t>(offset) + (from - begin);
+    if (direct != nullptr && *direct >= 0) {
+      const ssize_t written = ::pwrite(*direct, from, n, place);
+      if (written >= 0 || errno != EINVAL) return written;
+      ::close(std::exchange(*direct, -1));  // so does a rest of less than a block, after a short write
+    }
+    return ::pwrite(fd, from, n, place);
   });
 }
 

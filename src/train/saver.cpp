@@ -76,11 +76,7 @@ void Saver::begin(const RunProgress& progress) {
 void Saver::read() {
   if (!saving_.valid()) return;
   const auto begin = Clock::now();
-  if (room_.bytes() > 0) {
-    read_.wait();
-  } else {
-    saving_.wait();
-  }
+  read_.wait();
   waited_ += seconds_since(begin);
 }
 
@@ -104,16 +100,24 @@ Saver::Saved Saver::write(const RunProgress& progress, std::promise<void> readin
   const ProfileRange range("checkpoint");
   const auto begin = Clock::now();
   const io::SaveCrew crew = this->crew();
-  int full = 0;
   RunTensors tensors(*source_.store, *source_.optimizer, source_.carried, crew);
-  if (room_.bytes() > 0) {
+  const bool copied = room_.bytes() > 0;
+  if (copied) {
     tensors.move_to(room_.data());
     reading.set_value();
   }
+  const fs::path dir = write_to_disk(progress, tensors, crew);
+  if (!copied) reading.set_value();
+  if (crew.leads()) prune();
+  return {dir, progress.step, seconds_since(begin), 0};
+}
+
+fs::path Saver::write_to_disk(const RunProgress& progress, const RunTensors& tensors,
+                              const io::SaveCrew& crew) {
+  int full = 0;
   for (;;) {
     try {
-      const fs::path dir = try_to_write(progress, tensors, crew);
-      return {dir, progress.step, seconds_since(begin), 0};
+      return save_run(source_.root, progress, source_.config, tensors, *source_.tokenizer, crew);
     } catch (const io::DiskFull& e) {
       log::warn("checkpoint", "{} Trying again in {} s; the last checkpoint is as it was.", e.what(),
                 kTryAgain.count());
@@ -131,17 +135,18 @@ Saver::Saved Saver::write(const RunProgress& progress, std::promise<void> readin
   }
 }
 
-fs::path Saver::try_to_write(const RunProgress& progress, const RunTensors& tensors,
-                             const io::SaveCrew& crew) {
-  fs::path dir = save_run(source_.root, progress, source_.config, tensors, *source_.tokenizer, crew);
-  if (!crew.leads()) return dir;
+void Saver::prune() const {
   io::Retention keep = source_.keep;
   if (source_.best) {
     for (const auto& [value, step] : measured(source_.root, source_.best->metric))
       if (keep.steps.size() < static_cast<std::size_t>(source_.best->n)) keep.steps.push_back(step);
   }
-  io::prune_checkpoints(source_.root, keep);
-  return dir;
+  try {
+    io::prune_checkpoints(source_.root, keep);
+  } catch (const io::DiskFull& e) {
+    // This one is written, and what was saved of it may have changed by now.
+    log::warn("checkpoint", "{} Older checkpoints stay until the next one is saved.", e.what());
+  }
 }
 
 }  // namespace rt

@@ -117,6 +117,17 @@ bool fails(const std::string& what) {
   return true;
 }
 
+// `bytes` of what a call was to write, also where that goes past the page cache, which takes whole blocks
+// only.
+ssize_t write_here(int fd, const void* data, size_t bytes, off_t offset) {
+  if ((fcntl(fd, F_GETFL) & O_DIRECT) == 0) return NEXT(pwrite)(fd, data, bytes, offset);
+  const int same = NEXT(open)(("/proc/self/fd/" + std::to_string(fd)).c_str(), O_WRONLY | O_CLOEXEC);
+  if (same < 0) abort();
+  const ssize_t n = NEXT(pwrite)(same, data, bytes, offset);
+  NEXT(close)(same);
+  return n;
+}
+
 template <class Write>
 ssize_t write_some(const std::string& what, std::size_t bytes, const Write& write) {
   if (what == "torn") {
@@ -148,7 +159,9 @@ ssize_t write(int fd, const void* data, size_t bytes) {
 
 ssize_t pwrite(int fd, const void* data, size_t bytes, off_t offset) {
   return write_some(meet("write", path_of(fd), static_cast<std::uint64_t>(offset), bytes), bytes,
-                    [&](std::size_t n) { return NEXT(pwrite)(fd, data, n, offset); });
+                    [&](std::size_t n) {
+                      return n == bytes ? NEXT(pwrite)(fd, data, n, offset) : write_here(fd, data, n, offset);
+                    });
 }
 
 int fsync(int fd) { return fails(meet("fsync", path_of(fd))) ? -1 : NEXT(fsync)(fd); }

@@ -112,7 +112,7 @@ TEST_F(SaverTest, WhatIsOnADeviceMayChangeOnceItIsRead) {
     const std::map<std::string, std::vector<std::byte>> before = contents();
     writes.begin({.step = step});
     writes.read();
-    EXPECT_EQ(writes.done(), !copies);
+    EXPECT_FALSE(copies && writes.done());
     change();
     EXPECT_NE(contents(), before);
     moves = true;
@@ -153,6 +153,49 @@ TEST_F(SaverTest, AFullDiskIsTriedAgain) {
   ASSERT_TRUE(saved);
   EXPECT_EQ(full, 0);
   io::verify_checkpoint(saved->dir);
+}
+
+bool trashes(const io::testing::FileEvent& event) {
+  return !event.done && event.path.string().find(".trash") != std::string::npos;
+}
+
+// The disk stands still where the oldest checkpoint is to go.
+TEST_F(SaverTest, NobodyWaitsForOlderCheckpointsToBeRemoved) {
+  Saver writes = saver(true);
+  for (const std::uint64_t step : {1u, 2u, 3u}) {
+    writes.begin({.step = step});
+    writes.finish();
+  }
+  std::atomic<bool> moves{false};
+  io::testing::set_fault_hook([&](const io::testing::FileEvent& event) {
+    while (trashes(event) && !moves) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return io::testing::Fault{};
+  });
+  writes.begin({.step = 4});
+  writes.read();
+  EXPECT_FALSE(writes.done());
+  EXPECT_TRUE(fs::exists(temp_.path() / "step-00000001"));
+  moves = true;
+  EXPECT_EQ(writes.finish()->step, 4u);
+  EXPECT_FALSE(fs::exists(temp_.path() / "step-00000001"));
+}
+
+TEST_F(SaverTest, ADiskTooFullToRemoveCheckpointsKeepsAll) {
+  Saver writes = saver(true);
+  for (const std::uint64_t step : {1u, 2u, 3u, 4u, 5u}) {
+    std::atomic<int> written{0};
+    io::testing::set_fault_hook([&](const io::testing::FileEvent& event) {
+      written += event.op == FileOp::Write && event.done && event.path.filename() == "manifest.json";
+      return io::testing::Fault{.error = step == 4 && trashes(event) ? ENOSPC : 0};
+    });
+    writes.begin({.step = step});
+    EXPECT_EQ(writes.finish()->step, step);
+    EXPECT_EQ(written, 1);
+    io::testing::set_fault_hook({});
+    EXPECT_EQ(fs::exists(temp_.path() / "step-00000001"), step <= 4);
+  }
+  EXPECT_FALSE(fs::exists(temp_.path() / "step-00000002"));
+  EXPECT_TRUE(fs::exists(temp_.path() / "step-00000003"));
 }
 
 }  // namespace

@@ -58,19 +58,24 @@ struct FilePiece {
   std::uint64_t begin = 0, end = 0, xxh3 = 0;
 };
 
-// A file that several processes write at once, each at places of its own, on a file system they share.
+// A file that several processes write at once, each at places of its own, on a file system they share. Whole
+// pages go past the page cache where the file system lets them, so that a checkpoint costs the training
+// beside it little of a core and drives nobody's data out of memory: what is written in the order of the file
+// goes out in large pieces, what is not in small ones.
 class SharedFileWriter {
  public:
   explicit SharedFileWriter(std::filesystem::path path);  // created, or as another process created it
-  ~SharedFileWriter();
+  ~SharedFileWriter();                                    // without finish(), some of it is not written
   SharedFileWriter(const SharedFileWriter&) = delete;
   SharedFileWriter& operator=(const SharedFileWriter&) = delete;
   void write(std::uint64_t offset, const void* data, std::size_t bytes);
   std::vector<FilePiece> finish();  // fsync, close; pieces of at most kDigestBlockBytes
 
  private:
+  struct State;
+  void flush();
   std::filesystem::path path_;
-  int fd_ = -1;
+  std::unique_ptr<State> state_;
   std::vector<FilePiece> pieces_;
 };
 // Of all processes' pieces. Exit::Checkpoint when they are not the whole of `size` bytes, each once.
@@ -81,8 +86,13 @@ FileDigest digest_of(std::vector<FilePiece> pieces, std::uint64_t size, const st
 void atomic_write(const std::filesystem::path& path, std::string_view content);
 FileDigest atomic_write(const std::filesystem::path& path, const std::function<void(FileWriter&)>& produce);
 
+// Disk: past the page cache where the file system has such reads. For what nobody will read again soon, and
+// to see what is kept rather than what was written.
+enum class ReadFrom { Cache, Disk };
+
 // `ends`: of the blocks; empty: each of kDigestBlockBytes.
-FileDigest digest_file(const std::filesystem::path& path, std::span<const std::uint64_t> ends = {});
+FileDigest digest_file(const std::filesystem::path& path, std::span<const std::uint64_t> ends = {},
+                       ReadFrom from = ReadFrom::Cache);
 std::uint64_t xxh3(std::span<const std::byte> bytes);
 std::string read_text(const std::filesystem::path& path, std::uint64_t max_bytes = std::uint64_t{64} << 20);
 

@@ -18,7 +18,8 @@ namespace rt {
 //
 // What a device holds is first copied to page-locked host memory that is kept for this, so that the update
 // waits for the copy and not for the disk; where the host has no room for it, and on the CPU, where a step is
-// long and memory short, everything is written from where it is.
+// long and memory short, everything is written from where it is. Nobody waits for older checkpoints to be
+// removed.
 //
 // A full disk is waited for: a run is worth more than the time until somebody has made room.
 class Saver {
@@ -56,10 +57,11 @@ class Saver {
  private:
   io::SaveCrew crew();
   void make_room();
-  // `reading`: set once what a device holds is copied; without room for that, and after an error, dropped.
+  // `reading`: set once everything is copied, or written; after an error dropped.
   Saved write(const RunProgress& progress, std::promise<void> reading);
-  std::filesystem::path try_to_write(const RunProgress& progress, const RunTensors& tensors,
-                                     const io::SaveCrew& crew);
+  std::filesystem::path write_to_disk(const RunProgress& progress, const RunTensors& tensors,
+                                      const io::SaveCrew& crew);
+  void prune() const;
   Source source_;
   bool background_;
   PinnedBuffer room_;  // for copies
