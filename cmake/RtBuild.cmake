@@ -31,17 +31,24 @@ if(RT_SANITIZE)
   target_link_options(rt_flags INTERFACE -fsanitize=${RT_SANITIZE})
 endif()
 
+# Of code that directs and does not compute, and of tests: -O1 compiles in two thirds of the time of -O3, and under the
+# sanitizers -O0 in half of that of -O1.
+set(RT_LIGHT_OPTIONS $<$<CONFIG:Release>:-O1>)
+if(RT_SANITIZE)
+  set(RT_LIGHT_OPTIONS -O0)
+endif()
+
 # Standard headers, which are half of what a compiler reads here, precompiled once per set of flags:
-#   rt_headers(SET [-O1] [headers...])  makes such a set
-#   rt_use_headers(TARGET SET)          and this uses it. Files of TARGET with flags of their own must skip it.
+#   rt_headers(SET [LIGHT] [headers...])  makes such a set
+#   rt_use_headers(TARGET SET)            and this uses it. Files of TARGET with flags of their own must skip it.
 # All files include what they use all the same: scripts/tidy.sh reads them without.
 function(rt_headers set)
-  cmake_parse_arguments(ARG "-O1" "" "" ${ARGN})
+  cmake_parse_arguments(ARG "LIGHT" "" "" ${ARGN})
   file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/generated/${set}.cpp CONTENT "")
   add_library(${set} OBJECT ${PROJECT_BINARY_DIR}/generated/${set}.cpp)
   target_link_libraries(${set} PRIVATE rt_flags)
-  if(ARG_-O1)
-    target_compile_options(${set} PRIVATE $<$<CONFIG:Release>:-O1>)
+  if(ARG_LIGHT)
+    target_compile_options(${set} PRIVATE ${RT_LIGHT_OPTIONS})
   endif()
   target_precompile_headers(${set} PRIVATE <algorithm> <atomic> <chrono> <cmath> <condition_variable> <cstdio> <cstring>
     <filesystem> <fstream> <functional> <map> <memory> <mutex> <optional> <set> <span> <sstream> <string> <thread>
@@ -51,7 +58,7 @@ function(rt_use_headers target set)
   target_precompile_headers(${target} REUSE_FROM ${set})
 endfunction()
 rt_headers(rt_std_headers)
-rt_headers(rt_std_headers_light -O1)
+rt_headers(rt_std_headers_light LIGHT)
 
 # Written at build time, so that --version names the commit that was built and not the one that was configured.
 add_custom_target(rt_version_header

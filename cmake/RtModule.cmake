@@ -1,7 +1,7 @@
 # rt_module(NAME [DEPS rt modules...] [PRIVATE third-party targets...] [LIGHT] [OWN_FLAGS])
 #   library rt_NAME from src/NAME/**.cpp. Third-party links are private, so that a module that includes what it does
 #   not own fails to compile. A file added to the tree is picked up by itself: no list names every op.
-#   LIGHT: code that directs and does not compute. At -O1 it compiles in two thirds of the time.
+#   LIGHT: code that directs and does not compute, with RT_LIGHT_OPTIONS.
 #   OWN_FLAGS: what is linked adds flags, such as -fopenmp, with which precompiled headers do not go.
 function(rt_module name)
   cmake_parse_arguments(ARG "LIGHT;OWN_FLAGS" "" "DEPS;PRIVATE" ${ARGN})
@@ -14,7 +14,7 @@ function(rt_module name)
   target_include_directories(rt_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src)
   target_link_libraries(rt_${name} PUBLIC rt_flags PRIVATE ${ARG_PRIVATE})
   if(ARG_LIGHT)
-    target_compile_options(rt_${name} PRIVATE $<$<CONFIG:Release>:-O1>)
+    target_compile_options(rt_${name} PRIVATE ${RT_LIGHT_OPTIONS})
     rt_use_headers(rt_${name} rt_std_headers_light)
   elseif(NOT ARG_OWN_FLAGS)
     rt_use_headers(rt_${name} rt_std_headers)
@@ -44,7 +44,7 @@ function(rt_module_tests name)
   target_link_libraries(${target}_objects PUBLIC GTest::gtest_main rt_flags ${ARG_PRIVATE})
   # -Warray-bounds, -Wstringop-overflow: with precompiled headers g++ 12 takes the inside of std::string's operator+ for
   # code of ours, and misreads it (GCC bug 105651). AddressSanitizer sees what there is to see.
-  target_compile_options(${target}_objects PRIVATE $<$<CONFIG:Release>:-O1> -Wno-array-bounds -Wno-stringop-overflow)
+  target_compile_options(${target}_objects PRIVATE ${RT_LIGHT_OPTIONS} -Wno-array-bounds -Wno-stringop-overflow)
   rt_use_headers(${target}_objects rt_test_headers)
   foreach(dep ${ARG_DEPS})
     target_link_libraries(${target}_objects PUBLIC rt_${dep})

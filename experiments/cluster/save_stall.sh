@@ -9,7 +9,7 @@ work=$(mktemp -d "${6:-${TMPDIR:-/tmp}}/save_stall.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 precision=f32
 [ "$device" = cpu ] || precision=bf16
-printf 'async   step s   a save s   the step after it s   longer, of a step: that one   all that it touches   waited s\n'
+printf 'async   step s   a save s   the step after it s   longer, of a step: that one   all that it touches   seconds   waited s\n'
 for async in true false; do
   "$train" "$here/../../configs/quickstart.yaml" --set "run.name=async_$async" --set "run.dir=$work/{name}" --set "device=$device" \
     --set "precision.compute=$precision" --set model.layers=12 --set model.width=768 --set model.vocab=65536 \
@@ -31,9 +31,14 @@ for async in true false; do
       typical = median(all, n)
       for (at = every; at < last; at += every) {
         first[++saves] = seconds[at + 1]
-        for (i = at + 1; i <= last && i <= at + every && (i - at - 1) * typical <= save; i++) longer += seconds[i] - typical
+        this = 0
+        for (i = at + 1; i <= last && i <= at + every && (i - at - 1) * typical <= save; i++) this += seconds[i] - typical
+        longer += this
+        squares += this * this
       }
+      mean = longer / saves
+      error = saves > 1 ? sqrt((squares / saves - mean * mean) / (saves - 1)) : 0
       next_step = median(first, saves)
-      printf "%-7s %6.4f %10.2f %21.4f %27.1f%% %20.1f%% %10.4f\n", name, typical, save, next_step,
-        100 * (next_step / typical - 1), 100 * longer / saves / typical, waited / saves }'
+      printf "%-7s %6.4f %10.2f %21.4f %27.1f%% %20.1f%% %6.2f+-%.2f %10.4f\n", name, typical, save, next_step,
+        100 * (next_step / typical - 1), 100 * mean / typical, mean, error, waited / saves }'
 done

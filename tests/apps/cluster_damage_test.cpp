@@ -1,4 +1,6 @@
 // One bit of a checkpoint that several processes wrote is not as it was written.
+#include <nlohmann/json.hpp>
+
 #include "tests/apps/cluster_runs.h"
 #include "tests/apps/disk_faults.h"
 
@@ -31,6 +33,16 @@ class ClusterDamageDist : public ClusterProgram {
     ASSERT_LT(byte, content.size());
     content[byte] = static_cast<char>(content[byte] ^ (1 << bit));
     spew(path, content);
+  }
+  // Of the manifest of what was kept: "begin-end" of the block that a byte is in.
+  std::string block_of(const std::string& file, std::uint64_t byte) const {
+    const auto manifest = nlohmann::json::parse(slurp(dir_ / "kept/checkpoints/step-00000008/manifest.json"));
+    std::uint64_t begin = 0;
+    for (const std::uint64_t end : manifest["files"][file]["ends"].get<std::vector<std::uint64_t>>()) {
+      if (byte < end) return std::to_string(begin) + "-" + std::to_string(end);
+      begin = end;
+    }
+    return "none";
   }
   // `said`: of the file and where in it.
   void expect_refused(const std::string& file, std::uint64_t byte, int another_world,
@@ -76,10 +88,10 @@ TEST_F(ClusterDamageDist, OneBitOfAnyRanksPieceIsRefusedByNameAndFallsBack) {
       const std::vector<DiskCall>& mine = pieces[{file, rank}];
       ASSERT_FALSE(mine.empty()) << file << " of rank " << rank;
       const DiskCall& piece = mine[mine.size() * static_cast<std::size_t>(rank + 1) / (kWriters + 1)];
-      expect_refused(file, piece.offset + piece.bytes * static_cast<std::uint64_t>(rank) / kWriters,
-                     cases % 2 == 0 ? 4 : 1,
-                     std::string(file) + ": checksum mismatch in bytes " + std::to_string(piece.offset) +
-                         "-" + std::to_string(piece.offset + piece.bytes) + ", stored ");
+      const std::uint64_t byte = piece.offset + piece.bytes * static_cast<std::uint64_t>(rank) / kWriters;
+      expect_refused(
+          file, byte, cases % 2 == 0 ? 4 : 1,
+          std::string(file) + ": checksum mismatch in bytes " + block_of(file, byte) + ", stored ");
     }
   }
   const std::uint64_t manifest = fs::file_size(dir_ / "kept/checkpoints/step-00000008/manifest.json");

@@ -7,7 +7,9 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "rt/core/error.h"
@@ -52,7 +54,9 @@ struct HookGuard {
 
 inline std::string slurp(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
+  std::ostringstream content;
+  content << in.rdbuf();
+  return std::move(content).str();
 }
 
 inline void spill(const fs::path& path, const std::string& content) {
@@ -74,7 +78,7 @@ std::string expect_error(Exit code, F&& f, const std::vector<std::string>& parts
   try {
     f();
   } catch (const Error& e) {
-    const std::string what = e.what();
+    std::string what = e.what();
     EXPECT_EQ(e.code(), code) << what;
     EXPECT_EQ(what.find('\n'), std::string::npos) << what;
     for (const auto& part : parts)

@@ -58,7 +58,7 @@ TEST(NcclAbi, TheConfigIsTheBeginningOfTheHeaders) {
 
 // As many parameters, of the same sizes, in the same order: all that C passes on.
 template <class R, class... Ours, class S, class... Theirs>
-constexpr bool called_alike(R (*Api::*)(Ours...), S (*)(Theirs...)) {
+consteval bool called_alike(R (*Api::*)(Ours...), S (*)(Theirs...)) {
   if constexpr (sizeof...(Ours) != sizeof...(Theirs)) {
     return false;
   } else {
