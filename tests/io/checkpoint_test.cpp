@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "io/manifest.h"
 #include "rt/core/log.h"
 #include "tests/io/checkpoint_support.h"
 
@@ -107,6 +108,18 @@ TEST(Checkpoint, OneFlippedBitInAnyFileIsRefusedByNameAndFallsBack) {
     EXPECT_TRUE(fs::exists(root / "quarantine/step-00012000" / file));
     EXPECT_EQ(steps_of(list_checkpoints(root)), Steps{11000});
   }
+}
+
+TEST(Checkpoint, BlocksOfAFileAreItsWholeInOrder) {
+  using Ends = std::vector<std::uint64_t>;
+  const auto with = [](const Ends& ends) {
+    Manifest manifest{.step = 1, .files = {}};
+    manifest.files["f"] = {.size = 9, .xxh3 = 1, .blocks = {2, 3, 4}, .ends = ends};
+    return to_text(manifest);
+  };
+  EXPECT_EQ(parse_manifest(with({2, 5, 9})).files.at("f").ends, (Ends{2, 5, 9}));
+  for (const Ends& bad : {Ends{2, 5, 8}, Ends{2, 9}, Ends{5, 2, 9}, Ends{5, 5, 9}, Ends{0, 5, 9}})
+    expect_error(Exit::Checkpoint, [&] { parse_manifest(with(bad)); }, {"are not its whole"});
 }
 
 TEST(Checkpoint, EveryBitOfTheManifestAndOfAFileMatters) {
