@@ -131,12 +131,13 @@ TEST_F(WatchDist, ASignalToOneStopsAllAtTheSameStep) {
   EXPECT_TRUE(has(out("1"), "rank 1 (here:1): SIGUSR1")) << out("1");
 }
 
-// A phase that says it takes longer than the timeout, and a run that is stopped as a whole, are no hang.
+// A phase that says it takes longer than the timeout, and a run that is stopped as a whole, are no hang. Not
+// either if it is stopped before those who waited for that phase have seen that it is over.
 TEST_F(WatchDist, WhoHasReasonsIsWaitedFor) {
-  const auto pids = start_ranks(3, {"timeout_ms=1500", "steps=30", "do=1:5:save", "do=0:20:warn"});
-  ASSERT_TRUE(reach(6));
+  const auto pids = start_ranks(3, {"timeout_ms=1500", "steps=30", "do=1:5:save", "do=0:6:stop",
+                                    "do=1:6:stop", "do=2:6:stop", "do=0:20:warn"});
+  ASSERT_TRUE(reach(5));
   EXPECT_TRUE(has(out("0") + out("2"), "other ranks are at work within their timeouts")) << out("0");
-  for (const pid_t pid : pids) kill(pid, SIGSTOP);
   std::this_thread::sleep_for(Milliseconds(2500));
   for (const pid_t pid : pids) kill(pid, SIGCONT);
   for (const pid_t pid : pids) EXPECT_EQ(wait(pid, kSoon), 0) << out("0") << out("1") << out("2");

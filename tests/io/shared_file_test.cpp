@@ -3,7 +3,6 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include <linux/magic.h>
 #include <algorithm>
 #include <random>
 
@@ -109,11 +108,12 @@ TEST(SharedFile, EveryFailingOperationIsSaid) {
 }
 
 TEST(SharedFile, WholePagesLeaveThePageCacheAlone) {
+  constexpr long kTmpfs = 0x01021994;  // statfs(2)
   const std::string content = content_of(std::size_t{16} << 20);
   const DiskFile file("past_the_cache");
   const int fd = ::open(file.path.c_str(), O_RDWR | O_CREAT | O_DIRECT | O_CLOEXEC, 0600);
   struct statfs disk {};
-  if (fd < 0 || ::fstatfs(fd, &disk) != 0 || disk.f_type == TMPFS_MAGIC) {
+  if (fd < 0 || ::fstatfs(fd, &disk) != 0 || disk.f_type == kTmpfs) {
     if (fd >= 0) ::close(fd);
     GTEST_SKIP() << "no writes past the page cache in " << file.path.parent_path();
   }
