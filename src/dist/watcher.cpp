@@ -99,7 +99,8 @@ void Watcher::count_time() {
   const Milliseconds passed = std::min(longest, std::chrono::duration_cast<Milliseconds>(now - last_look_));
   awake_ += passed;
   last_look_ = now;
-  if (passed > kTick + answer_time()) asked_.reset();  // stopped: all may have been, and what they said is old
+  if (passed > kTick + answer_time())
+    asked_.reset();  // stopped: all may have been, and what they said is old
   doing_ = activity_.look();
   if (doing_.changes != seen_changes_) {
     // Not now: where the store has gone, this look took all the time of an answer.
