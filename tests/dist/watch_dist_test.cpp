@@ -62,10 +62,17 @@ TEST_F(WatchDist, AStoppedRankIsNamedByAllOthers) {
 }
 
 TEST_F(WatchDist, AStoppedStoreIsNamedByAllOthers) {
-  const auto pids = start_ranks(3, {"timeout_ms=1500", "do=0:5:stop"});
-  ASSERT_TRUE(reach(4));
-  all_others_end(pids, 0, "rank 0, which serves the store at 127.0.0.1:", Milliseconds(1500) + kSoon);
-  EXPECT_TRUE(has(out("1"), "no progress for ")) << out("1");
+  const auto pids = start_ranks(3, {"timeout_ms=1500", "steps=60", "do=1:5:save", "do=0:6:stop",
+                                    "do=1:6:stop", "do=2:6:stop", "do=0:20:warn"});
+  ASSERT_TRUE(reach(5));
+  EXPECT_TRUE(has(out("0") + out("2"), "other ranks are at work within their timeouts")) << out("0");
+  std::this_thread::sleep_for(Milliseconds(2500));
+  for (const pid_t pid : pids) kill(pid, SIGCONT);
+  ASSERT_TRUE(reach(7));
+  for (const pid_t pid : pids) kill(pid, SIGSTOP);
+  std::this_thread::sleep_for(Milliseconds(2500));
+  for (const pid_t pid : pids) kill(pid, SIGCONT);
+  for (const pid_t pid : pids) EXPECT_EQ(wait(pid, kSoon), 0) << out("0") << out("1") << out("2");
 }
 
 TEST_F(WatchDist, AHungRankIsNamedByAllAndItself) {

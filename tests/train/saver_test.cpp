@@ -112,6 +112,7 @@ TEST_F(SaverTest, WhatIsOnADeviceMayChangeOnceItIsRead) {
     const std::map<std::string, std::vector<std::byte>> before = contents();
     writes.begin({.step = step});
     writes.read();
+    EXPECT_EQ(fs::exists(temp_.path() / io::checkpoint_name(step)), !copies);
     EXPECT_FALSE(copies && writes.done());
     change();
     EXPECT_NE(contents(), before);
