@@ -41,11 +41,8 @@ class ReadFd {
       const ssize_t n = ::read(fd_, into, bytes);
       if (n >= 0) return static_cast<std::size_t>(n);
       if (errno == EINTR) continue;
-      const int error = errno, flags = ::fcntl(fd_, F_GETFL);
-      // Opened so, but read it cannot be.
-      if (error == EINVAL && (flags & O_DIRECT) != 0 && ::fcntl(fd_, F_SETFL, flags & ~O_DIRECT) == 0)
-        continue;
-      sys::fail_errno(path, "read failed", error);
+      if (errno == EINVAL && sys::leave_direct(fd_)) continue;
+      sys::fail_errno(path, "read failed", errno);
     }
   }
 

@@ -38,17 +38,15 @@ SharedFileWriter::~SharedFileWriter() = default;
 
 void SharedFileWriter::flush() {
   State& s = *state_;
-  const auto put = [&](bool direct, std::size_t from, std::size_t to) {
-    if (from == to) return;
-    sys::write_at(s.fd, direct ? &s.direct : nullptr, path_, s.memory.get() + from, to - from,
-                  s.begin - s.skipped + from);
+  const auto put = [&](int fd, std::size_t from, std::size_t to) {
+    sys::write_at(fd, path_, s.memory.get() + from, to - from, s.begin - s.skipped + from);
   };
   const std::size_t page = page_bytes(), end = s.skipped + s.size;
   const std::size_t first = s.skipped == 0 ? 0 : std::min(page, end);  // where whole pages begin
   const std::size_t last = std::max(first, end / page * page);         // and end
-  put(false, s.skipped, first);
-  put(true, first, last);
-  put(false, last, end);
+  put(s.fd, s.skipped, first);
+  put(s.direct >= 0 ? s.direct : s.fd, first, last);
+  put(s.fd, last, end);
   s.size = 0;
 }
 

@@ -10,7 +10,6 @@
 #include <cstring>
 #include <mutex>
 #include <system_error>
-#include <utility>
 
 #include "rt/core/error.h"
 #include "rt/io/file.h"
@@ -93,21 +92,22 @@ int open_for_write(const fs::path& path) { return open_with(path, O_TRUNC); }
 int open_to_share(const fs::path& path) { return open_with(path, 0); }
 int open_direct(const fs::path& path) { return ::open(path.c_str(), O_WRONLY | O_CLOEXEC | O_DIRECT); }
 
+bool leave_direct(int fd) {
+  const int flags = ::fcntl(fd, F_GETFL);
+  return flags >= 0 && (flags & O_DIRECT) != 0 && ::fcntl(fd, F_SETFL, flags & ~O_DIRECT) == 0;
+}
+
 void write_all(int fd, const fs::path& path, const void* data, std::size_t bytes) {
   write_with(path, data, bytes, [fd](const char* from, std::size_t n) { return ::write(fd, from, n); });
 }
 
-void write_at(int fd, int* direct, const fs::path& path, const void* data, std::size_t bytes,
-              std::uint64_t offset) {
+void write_at(int fd, const fs::path& path, const void* data, std::size_t bytes, std::uint64_t offset) {
   const auto* begin = static_cast<const char*>(data);
   write_with(path, data, bytes, [&](const char* from, std::size_t n) {
     const off_t place = static_cast<off_t>(offset) + (from - begin);
-    if (direct != nullptr && *direct >= 0) {
-      const ssize_t written = ::pwrite(*direct, from, n, place);
-      if (written >= 0 || errno != EINVAL) return written;
-      ::close(std::exchange(*direct, -1));  // so does a rest of less than a block, after a short write
-    }
-    return ::pwrite(fd, from, n, place);
+    const ssize_t written = ::pwrite(fd, from, n, place);
+    // Also a rest of less than a block, after a short write.
+    return written < 0 && errno == EINVAL && leave_direct(fd) ? ::pwrite(fd, from, n, place) : written;
   });
 }
 

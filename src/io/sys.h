@@ -14,11 +14,12 @@ namespace fs = std::filesystem;
 int open_for_write(const fs::path& path);  // created, or truncated
 int open_to_share(const fs::path& path);   // created, or as it is: others write to it, too
 void write_all(int fd, const fs::path& path, const void* data, std::size_t bytes);
-// The same file for writes past the page cache, of whole pages from whole pages; -1 where that cannot be had.
+// The same file for writes of whole pages past the page cache; -1 where that cannot be had.
 int open_direct(const fs::path& path);
-// Through `direct` where that is one: closed, and -1, as soon as the file system does not take a write so.
-void write_at(int fd, int* direct, const fs::path& path, const void* data, std::size_t bytes,
-              std::uint64_t offset);
+// For what was opened so and then refused with EINVAL: it goes through the page cache from now on. False: it
+// did already.
+bool leave_direct(int fd);
+void write_at(int fd, const fs::path& path, const void* data, std::size_t bytes, std::uint64_t offset);
 void sync(int fd, const fs::path& path);
 void close(int fd, const fs::path& path);
 void sync_directory(const fs::path& path);
